@@ -1,0 +1,378 @@
+-- The queue's moves. queue_lib.py sends this file once and then calls it by its hash:
+-- ARGV[1] the verb, ARGV[2] the settings as JSON, ARGV[3..] the verb's arguments; every time is in Redis' own ms.
+-- The table of keys stands at the head of queue_lib.py. Keys are made up here rather than passed in KEYS: a move
+-- touches the keys of whichever jobs it finds, so this wants one Redis, not a cluster.
+--
+-- A script that raises is not rolled back. So a job's hash is read through pcall, a strange one is passed over, and
+-- a job is written down at its new place before it leaves the old one: what stands in two indexes is cleaned up by
+-- look_after, what stands in none would be lost.
+
+local Q = 'document_queue'
+local LISTS = {Q .. ':high', Q, Q .. ':low'}
+local LEASES, DELAYED, DEAD = Q .. ':leases', Q .. ':delayed', Q .. ':dead'
+local FOREIGN = 'foreign'        -- the nonce of a run by a worker that knows nothing of leases
+local WALK, ENOUGH = 500, 10     -- a look at a line ends after so many jobs, or so many pointers found
+local LPOS_DEPTH = 1000          -- the lowest places stand at the list's right end: deeper is not worth a scan
+local INTAKE = 100               -- entries at a line's end that are looked through for bare pushes
+local BATCH = 100                -- leases and retries handled in one call
+
+local set = cjson.decode(ARGV[2])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local FIELDS = {'at', 'list', 'user', 'payload', 'run', 'attempts', 'nonce', 'settled', 'status', 'createdAt'}
+
+local function is_list(name) return name == LISTS[1] or name == LISTS[2] or name == LISTS[3] end
+
+local function load(id)
+  local job = {id = id}
+  local reply = redis.pcall('HMGET', 'job:' .. id, unpack(FIELDS))
+  if reply.err then
+    job.strange = true           -- a key of another type under our name: nothing of it can be used
+    return job
+  end
+  for i, field in ipairs(FIELDS) do job[field] = reply[i] or nil end
+  job.run, job.attempts = tonumber(job.run) or 0, tonumber(job.attempts) or 0
+  local over = job.at == nil or job.at == 'done' or job.at == 'dead'
+  if not over and not (job.payload and job.user and is_list(job.list)) then
+    return {id = id, strange = true}
+  end
+  return job
+end
+
+local function save(job, ...) redis.call('HSET', 'job:' .. job.id, ...) end
+
+-- Three moves ------------------------------------------------------------------------------------------------------
+
+-- A place in line and the pointer that BRPOP will hand out. Places only ever grow at one end and shrink at the
+-- other: no clock, so that no clock can confuse two jobs.
+local function push(job, front)
+  local open, edge = job.list .. ':open', front and 0 or -1
+  local place = tonumber(redis.call('ZRANGE', open, edge, edge, 'WITHSCORES')[2]) or 0
+  redis.call('ZADD', open, place + (front and -1 or 1), job.id)
+  save(job, 'at', job.list)
+  if redis.call('HSETNX', job.list .. ':owner', job.id, job.user) == 1 then
+    redis.call('HINCRBY', job.list .. ':window', job.user, 1)
+  end
+  redis.call(front and 'RPUSH' or 'LPUSH', job.list, job.payload)
+end
+
+local function promote(list, user)
+  local parked = list .. ':parked:' .. user
+  while set.window == 0 or (tonumber(redis.call('HGET', list .. ':window', user)) or 0) < set.window do
+    local id = redis.call('RPOP', parked)
+    if not id then return end
+    local job = load(id)
+    if job.at == 'parked' and job.list == list then push(job) end
+  end
+end
+
+-- Whoever takes a job out of a line lets the user's next one in: nobody else has to think of it.
+local function leave(list, id)
+  local user = redis.call('HGET', list .. ':owner', id)
+  if redis.call('ZREM', list .. ':open', id) == 0 and not user then return end
+  if not user then return end    -- a stranger's id in our index: it had no window to give back
+  redis.call('HDEL', list .. ':owner', id)
+  if redis.call('HINCRBY', list .. ':window', user, -1) <= 0 then
+    redis.call('HDEL', list .. ':window', user)
+  end
+  promote(list, user)
+end
+
+local function enter(job, first)
+  save(job, 'at', 'parked')
+  redis.call(first and 'RPUSH' or 'LPUSH', job.list .. ':parked:' .. job.user, job.id)
+  promote(job.list, job.user)
+end
+
+-- Ends and beginnings ----------------------------------------------------------------------------------------------
+
+local function take_out(job)
+  redis.call('ZREM', LEASES, job.id)
+  redis.call('ZREM', DELAYED, job.id)
+  if job.at == 'parked' then redis.call('LREM', job.list .. ':parked:' .. job.user, 0, job.id) end
+  if job.list then leave(job.list, job.id) end
+end
+
+local function expire(job)
+  redis.call('PEXPIRE', 'job:' .. job.id, set.ttl)
+end
+
+local function bury(job, reason)
+  redis.call('ZADD', DEAD, now, job.id)
+  save(job, 'at', 'dead', 'status', 'failed', 'error', reason)
+  take_out(job)
+  redis.call('ZREMRANGEBYSCORE', DEAD, '-inf', now - set.ttl)
+  expire(job)
+end
+
+local function start(job, nonce, lease)
+  job.run, job.attempts = job.run + 1, job.attempts + 1
+  local list = job.at
+  redis.call('ZADD', LEASES, now + lease, job.id)
+  save(job, 'at', 'run', 'run', job.run, 'attempts', job.attempts, 'nonce', nonce, 'status', 'processing')
+  redis.call('PERSIST', 'job:' .. job.id)
+  if is_list(list) then leave(list, job.id) end
+end
+
+-- A worker of the specification writes only `status`; where that says an end, the job is over for us as well.
+local function ended_elsewhere(job)
+  if job.status == 'completed' then
+    save(job, 'at', 'done')
+    take_out(job)
+    expire(job)
+  elseif job.status == 'failed' then
+    bury(job, redis.call('HGET', 'job:' .. job.id, 'error') or 'failed in a worker that gave no reason')
+  else
+    return false
+  end
+  return true
+end
+
+local function to_front(job)
+  save(job, 'status', 'queued', 'progress', '0', 'stage', 'queued')
+  push(job, true)
+  redis.call('ZREM', LEASES, job.id)
+end
+
+-- Bare pushes: a job as the specification's enqueueJob makes it, with nothing of ours in its hash --------------------
+
+local function decode(raw)
+  local ok, entry = pcall(cjson.decode, raw)
+  local id = ok and type(entry) == 'table' and entry.jobId
+  if type(id) == 'string' and #id <= 200 and string.find(id, '^[!-~]+$') then return entry end
+end
+
+local function adopt(job, list, raw, entry)
+  local user = entry.userId
+  job.list, job.payload = list, raw
+  job.user = (type(user) == 'string' or type(user) == 'number') and tostring(user) or ''
+  save(job, 'list', list, 'user', job.user, 'payload', raw, 'run', 0, 'attempts', 0)
+  redis.call('HSETNX', 'job:' .. job.id, 'status', 'queued')
+  redis.call('HSETNX', 'job:' .. job.id, 'createdAt', now)
+end
+
+local function intake(list)
+  local entries = redis.call('LRANGE', list, 0, INTAKE - 1)
+  for i = #entries, 1, -1 do
+    local entry = decode(entries[i])
+    local job = entry and load(entry.jobId)
+    if job and not job.at and not job.strange then
+      redis.call('LREM', list, 0, entries[i])
+      adopt(job, list, entries[i], entry)
+      enter(job)
+    end
+  end
+end
+
+local function tail_is_bare(list)
+  local raw = redis.call('LINDEX', list, 0)
+  if not raw then return false end
+  local entry = decode(raw)
+  return not entry or not load(entry.jobId).at
+end
+
+-- Looking after ----------------------------------------------------------------------------------------------------
+
+local function end_leases()
+  -- A clock that stood ahead once must not hold a job for as long as it was ahead.
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, now + set.lease + 1, '+inf', 'LIMIT', 0, BATCH)) do
+    local longest = load(id).nonce == FOREIGN and set.timeout or set.lease
+    redis.call('ZADD', LEASES, 'LT', now + longest, id)
+  end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, BATCH)) do
+    local job = load(id)
+    if job.at ~= 'run' then
+      redis.call('ZREM', LEASES, id)
+    elseif not ended_elsewhere(job) then
+      if job.attempts >= set.attempts then
+        bury(job, 'the worker died while processing it')
+      else
+        to_front(job)
+      end
+    end
+  end
+end
+
+local function wake_delayed()
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, now + set.delay + 1, '+inf', 'LIMIT', 0, BATCH)) do
+    redis.call('ZADD', DELAYED, now + set.delay, id)
+  end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', now, 'LIMIT', 0, BATCH)) do
+    local job = load(id)
+    if job.at == 'delayed' then enter(job, true) end
+    redis.call('ZREM', DELAYED, id)
+  end
+end
+
+-- Finds the jobs whose pointer went with a worker that died between BRPOP and claim. Asking whether the pointer is
+-- there, instead of comparing with the list's tail, needs no assumption about who else pushes.
+local function walk(list)
+  local lost, found = {}, 0
+  for _, id in ipairs(redis.call('ZRANGE', list .. ':open', 0, WALK - 1)) do
+    local job = load(id)
+    if job.at ~= list then
+      leave(list, id)
+    elseif job.status == 'completed' or job.status == 'failed' then
+      ended_elsewhere(job)
+    elseif redis.call('LPOS', list, job.payload, 'RANK', -1, 'MAXLEN', LPOS_DEPTH) then
+      found = found + 1
+      if found >= ENOUGH then break end
+    elseif job.status == 'processing' then
+      start(job, FOREIGN, set.timeout)
+    else
+      lost[#lost + 1] = job
+    end
+  end
+  for i = #lost, 1, -1 do push(lost[i], true) end
+end
+
+local function next_event()
+  local soonest
+  for _, key in ipairs({LEASES, DELAYED}) do
+    local at = tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
+    if at and (not soonest or at < soonest) then soonest = at end
+  end
+  return soonest and math.max(0, soonest - now) or -1
+end
+
+-- Verbs ------------------------------------------------------------------------------------------------------------
+
+local verbs = {}
+
+-- Fields of the job (options of the upload) follow as name, value, ... → 'queued', or 'already' for a known id.
+function verbs.enqueue(id, list, user, payload, ...)
+  local job = load(id)
+  if job.at then return 'already' end
+  job.list, job.user, job.payload = list, user, payload
+  save(job, 'status', 'queued', 'progress', '0', 'stage', 'queued', 'createdAt', now, 'list', list, 'user', user,
+       'payload', payload, 'run', 0, 'attempts', 0, ...)
+  enter(job)
+  return 'queued'
+end
+
+-- → {'run', the job's hash}; or a word that says why this pointer starts nothing: over, held, early, strange, and
+-- 'wait' for a bare push whose producer has not written its hash yet (asked again with patient = '').
+function verbs.claim(id, list, raw, nonce, patient)
+  local job = load(id)
+  if job.strange then return {'strange'} end
+  if job.at == 'run' and job.nonce == nonce then      -- the reply to this very claim was lost
+    return {'run', redis.call('HGETALL', 'job:' .. id)}
+  end
+  local bare = not job.at
+  if bare then
+    local entry = decode(raw)
+    if not entry then return {'strange'} end
+    if not job.status and patient ~= '' then return {'wait'} end
+    adopt(job, list, raw, entry)
+  elseif job.at == 'run' then
+    return {'held'}
+  elseif job.at == 'delayed' or job.at == 'parked' then
+    return {'early'}
+  elseif not is_list(job.at) then
+    return {'over'}
+  end
+  start(job, nonce, set.lease)
+  save(job, 'progress', '0', 'stage', 'starting')
+  if bare then intake(list) end  -- last: a second copy of this very push must find the job running
+  return {'run', redis.call('HGETALL', 'job:' .. id)}
+end
+
+-- An entry that no worker can read is kept where an operator finds it.
+function verbs.reject(id, raw, reason)
+  local job = load(id)
+  if job.strange or job.at then return 'already' end
+  save(job, 'payload', raw, 'createdAt', now, 'run', 0, 'attempts', 0)
+  bury(job, reason)
+  return 'ok'
+end
+
+-- Valid for the newest run wherever the job is by now, even dead: its result is saved already.
+function verbs.finish(id, run, result)
+  local job = load(id)
+  if not job.at or job.run ~= tonumber(run) then return 'lost' end
+  if job.at == 'done' then return 'ok' end
+  save(job, 'at', 'done', 'status', 'completed', 'progress', '100', 'stage', 'done', 'result', result)
+  take_out(job)
+  redis.call('ZREM', DEAD, id)
+  redis.call('HDEL', 'job:' .. id, 'error')
+  expire(job)
+  return 'ok'
+end
+
+-- The three verbs that give a job up: only by the run that holds it, and the same one again says yes.
+local function give_up(verb, act)
+  verbs[verb] = function(id, run, ...)
+    local job, mark = load(id), verb .. ' ' .. run
+    if job.settled == mark then return 'ok' end
+    if job.at ~= 'run' or job.run ~= tonumber(run) then return 'lost' end
+    save(job, 'settled', mark)
+    return act(job, ...) or 'ok'
+  end
+end
+
+give_up('bury', bury)
+
+give_up('retry', function(job, cause, delay, last_words)
+  save(job, 'cause', cause)
+  if job.attempts >= set.attempts then return bury(job, last_words) end
+  save(job, 'at', 'delayed', 'status', 'queued', 'progress', '0', 'stage', 'waiting to try again')
+  redis.call('ZADD', DELAYED, now + delay, job.id)
+  redis.call('ZREM', LEASES, job.id)
+end)
+
+give_up('release', function(job)
+  save(job, 'attempts', job.attempts - 1)
+  to_front(job)
+end)
+
+-- id, run, progress, stage: the job that the calling worker is busy with ('' for none).
+-- → {'mine' | 'lost' | 'idle', ms until the next lease ends or retry is due (-1: none)}
+function verbs.look_after(worker, id, run, progress, stage)
+  local own = 'idle'
+  if id ~= '' then
+    local job = load(id)
+    own = (job.at == 'run' and job.run == tonumber(run)) and 'mine' or 'lost'
+    if own == 'mine' then
+      redis.call('ZADD', LEASES, now + set.lease, id)
+      save(job, 'progress', progress, 'stage', stage)
+    end
+  end
+  end_leases()
+  wake_delayed()
+  for _, list in ipairs(LISTS) do
+    walk(list)
+    if tail_is_bare(list) then intake(list) end
+  end
+  if worker ~= '' then
+    redis.call('HSET', 'worker:' .. worker, 'seen', now, 'job', id, 'stage', stage)
+    redis.call('PEXPIRE', 'worker:' .. worker, set.lease * 3)
+  end
+  return {own, next_event()}
+end
+
+-- A bare push whose hash is old and has nothing of ours: still in a list (then it is taken in), or gone with the
+-- worker that popped it. Gone is said only when it is seen twice, as its pointer may be on the way to a claim.
+function verbs.seek(id)
+  local job = load(id)
+  if job.at or job.strange then return 'known' end
+  for _, list in ipairs(LISTS) do
+    for from = 0, redis.call('LLEN', list) - 1, 1000 do
+      for _, raw in ipairs(redis.call('LRANGE', list, from, from + 999)) do
+        local entry = string.find(raw, id, 1, true) and decode(raw)
+        if entry and entry.jobId == id then
+          redis.call('LREM', list, 0, raw)
+          adopt(job, list, raw, entry)
+          enter(job)
+          return 'known'
+        end
+      end
+    end
+  end
+  redis.call('HSETNX', 'job:' .. id, 'missedAt', now)
+  if now - redis.call('HGET', 'job:' .. id, 'missedAt') < set.patience then return 'sought' end
+  bury(job, 'This job was lost before any worker of ours saw it. Please upload the document again.')
+  return 'known'
+end
+
+return verbs[ARGV[1]](unpack(ARGV, 3))

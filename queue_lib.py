@@ -1,0 +1,294 @@
+"""The queue: every Redis key, every Redis command of Docdeck, and nothing else.
+
+The promise: a job that `enqueue` accepted runs at least once and ends `done`, or is found in the dead list with a
+reason. BRPOP by itself breaks that promise, since what it popped dies with its client. So an element of a list is
+only a pointer here; where a job really is stands in its hash (`at`) and in one index, and `look_after`, which every
+worker calls, puts a lost pointer back. The moves are Lua, in queue_lib.lua: each is one command and may be sent twice.
+
+It knows nothing of documents, files or MongoDB. Times are seconds in Python and milliseconds of Redis' clock in Redis.
+
+    key                          type    what it holds                             written by        ends
+    document_queue, :high, :low  list    pointers: the payloads, BRPOPped          push, producers   popped
+    L:open                       zset    id -> place in line of list L             push              leave
+    L:owner                      hash    id -> user, same ids as L:open            push              leave
+    L:window                     hash    user -> how many of his are in L:open     push              leave
+    L:parked:{user}              list    ids that wait for room in his window      enter             promote
+    document_queue:leases        zset    id -> when its worker counts as dead      claim             settle
+    document_queue:delayed       zset    id -> when it is tried again              retry             look_after
+    document_queue:dead          zset    id -> when it was given up                bury              JOB_TTL
+    job:{id}                     hash    the wire's fields and `at`, the truth     all               JOB_TTL past its end
+    worker:{id}                  hash    when it was seen last, and its job        look_after        three leases
+"""
+
+import hashlib
+import json
+import os
+import random
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+NORMAL = "document_queue"
+LISTS = (NORMAL + ":high", NORMAL, NORMAL + ":low")
+WIRE_FIELDS = ("status", "progress", "stage", "createdAt", "result", "error")
+NO_JOB = "This entry of the queue names no job; it is kept here as it came."
+GIVEN_UP = "Docdeck failed to process this document {attempts} times. Please try again later."
+
+Unavailable = (redis.ConnectionError, redis.TimeoutError)
+WrongPassword = redis.AuthenticationError
+
+_LUA = Path(__file__).with_name("queue_lib.lua").read_text()
+_JOB_ID = re.compile(r"[!-~]{1,200}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of one job: what the worker that claimed it needs to know."""
+
+    id: str
+    run: int  # the fence: grows with every claim, so that an old run can settle nothing
+    attempts: int
+    user: str
+    payload: dict[str, Any]  # as pushed: jobId, userId, fileUrl, fileName
+    options: dict[str, str] = field(default_factory=dict)  # the hash's other fields: maxPhrases, maxWords, ...
+
+
+class Queue:
+    """The queue in one Redis. Safe to share between threads, except `take`, which belongs to one loop.
+
+    lease: seconds after which a silent worker counts as dead. block: longest wait for a job in one command.
+    window: how many jobs of a user stand in a list at once (0: all). timeout: seconds a worker of somebody else's may
+    take for a job. ttl: seconds for which the hash of an ended job is kept. bare_wait: how long a claim waits for the
+    producer of a bare push to write its hash.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        worker: str = "",
+        *,
+        lease: float = 24,
+        block: float = 21,
+        window: int = 2,
+        max_attempts: int = 3,
+        timeout: float = 1800,
+        ttl: float = 7 * 86400,
+        bare_wait: float = 1,
+        patience: float = 5,
+    ) -> None:
+        self.worker = worker
+        self.look_interval = lease / 12
+        self._block = block
+        self._bare_wait = bare_wait
+        self._next_look = 0.0
+        self._longest_block = 0.0
+        self._settings = json.dumps(
+            {
+                "lease": int(lease * 1000),
+                "window": window,
+                "attempts": max_attempts,
+                "timeout": int(timeout * 1000),
+                "ttl": int(ttl * 1000),
+                "delay": 300_000,
+                "patience": int(patience * 1000),
+            }
+        )
+        # A retried BRPOP loses what its first try popped, so the connection that blocks never retries; the scripts'
+        # own may, because each of them gives the same answer twice. The other options save four commands a connection
+        # (Upstash bills each) and keep bytes that are no UTF-8 as they are.
+        common: dict[str, Any] = {
+            "decode_responses": True,
+            "encoding_errors": "surrogateescape",
+            "protocol": 2,
+            "lib_name": None,
+            "lib_version": None,
+        }
+        never, twice = Retry(ExponentialBackoff(), 0), Retry(ExponentialBackoff(cap=0.5), 2)
+        common["socket_connect_timeout"] = 2
+        self._waiting = redis.Redis.from_url(url, socket_timeout=block + 5, retry=never, **common)
+        self._redis = redis.Redis.from_url(url, socket_timeout=5, retry=twice, **common)
+        # Without room Redis must go on settling jobs, but take no new ones.
+        self._script = self._redis.register_script("#!lua flags=allow-oom\n" + _LUA)
+        self._enqueue_script = self._redis.register_script("#!lua\n" + _LUA)
+
+    @classmethod
+    def from_env(cls, worker: str = "", **settings: Any) -> "Queue":
+        """The queue that the environment names; exits with a sentence where it names none that can work."""
+        url = os.environ.get("UPSTASH_REDIS_URL") or os.environ.get("REDIS_URL") or ""
+        if url.startswith(("http://", "https://")):
+            raise SystemExit(
+                "UPSTASH_REDIS_URL holds Upstash's REST address; Docdeck needs the TCP one: "
+                f"rediss://default:PASSWORD@{urlsplit(url).hostname}:6379 (Upstash console, tab Connect, TCP)."
+            )
+        if not url.startswith(("redis://", "rediss://", "unix://")):
+            raise SystemExit("Set UPSTASH_REDIS_URL (or REDIS_URL) to a redis:// or rediss:// address.")
+        return cls(
+            url,
+            worker,
+            window=int(os.environ.get("USER_WINDOW", "2")),
+            max_attempts=int(os.environ.get("MAX_ATTEMPTS", "3")),
+            timeout=float(os.environ.get("JOB_TIMEOUT", "1800")),
+            ttl=float(os.environ.get("JOB_TTL", str(7 * 86400))),
+            **settings,
+        )
+
+    # For the API ----------------------------------------------------------------------------------------------------
+
+    def enqueue(self, payload: Mapping[str, Any], options: Mapping[str, str] | None = None) -> bool:
+        """Put a job in line; True if it is new, False if its jobId was known already (then nothing changes).
+
+        payload: jobId, userId, fileUrl, fileName; it is pushed as JSON. options become fields of the job's hash.
+        Raises `Unavailable`; a second call with the same payload is safe.
+        """
+        entry = json.dumps(payload, ensure_ascii=False)
+        fields = [part for name, value in (options or {}).items() for part in (name, value)]
+        arguments = ["enqueue", self._settings, payload["jobId"], NORMAL, payload["userId"], entry, *fields]
+        return self._enqueue_script(args=arguments) == "queued"
+
+    def status(self, job_id: str) -> dict[str, Any] | None:
+        """The job as the wire shows it: status, progress "0".."100", stage, createdAt (ms), result or error.
+
+        None for an unknown id. Where the job is (`at`) wins over the field `status`, which a foreign producer may
+        write after the job was claimed or even done.
+        """
+        stored = self._fields(job_id)
+        if not stored:
+            return None
+        created = int(stored.get("createdAt", "0") or 0)
+        forgotten = "at" not in stored and stored.get("status") == "queued" and created < (time.time() - 60) * 1000
+        if forgotten and self._call("seek", job_id) == "known":
+            stored = self._fields(job_id)
+        answer: dict[str, Any] = {name: stored[name] for name in WIRE_FIELDS if name in stored}
+        answer["status"] = _status(stored)
+        answer["createdAt"] = created
+        answer.setdefault("progress", "0")
+        if answer["status"] != "failed":
+            answer.pop("error", None)
+        return answer
+
+    def ping(self) -> None:
+        """Raises `Unavailable` unless Redis answers."""
+        self._redis.ping()
+
+    # For the worker's loop ------------------------------------------------------------------------------------------
+
+    def take(self, may_interrupt: Callable[[], AbstractContextManager[None]] = nullcontext) -> Job | None:
+        """Wait for a job and claim it; None after an empty wait or a pointer that starts nothing.
+
+        may_interrupt: a context manager inside which an exception may be raised by a signal handler: only the wait
+        itself stands in it. What the interrupted wait had popped comes back by `leave`.
+        """
+        if time.monotonic() >= self._next_look:
+            self.look_after()
+        block = max(0.05, self._longest_block)
+        with may_interrupt():
+            popped = self._waiting.brpop(list(LISTS), timeout=block)
+        if popped is None:
+            self._next_look = 0.0
+            return None
+        return self._claim(*popped)
+
+    def _claim(self, source: str, raw: str) -> Job | None:
+        payload = _parse(raw)
+        if payload is None:
+            digest = hashlib.sha256(raw.encode(errors="surrogateescape")).hexdigest()[:16]
+            self._call("reject", "malformed-" + digest, raw, NO_JOB)
+            return None
+        nonce = secrets.token_hex(8)
+        deadline = time.monotonic() + self._bare_wait
+        while True:
+            patient = "yes" if time.monotonic() < deadline else ""
+            word, *rest = self._call("claim", payload["jobId"], source, raw, nonce, patient)
+            if word != "wait":
+                break
+            time.sleep(0.05)  # the producer's own HSET is on its way: there is no event to wait for
+        if word != "run":
+            return None
+        stored = _pairs(rest[0])
+        options = {name: value for name, value in stored.items() if name not in _INTERNAL}
+        return Job(payload["jobId"], int(stored["run"]), int(stored["attempts"]), stored["user"], payload, options)
+
+    def look_after(self, job: Job | None = None, progress: int = 0, stage: str = "") -> bool:
+        """Renew the lease of the caller's job and repair what died elsewhere; False if that job is no longer his."""
+        mine = (job.id, job.run, progress, stage) if job else ("", 0, 0, "")
+        own, soonest = self._call("look_after", self.worker, *mine)
+        self._next_look = time.monotonic() + self.look_interval
+        self._longest_block = self._block if soonest < 0 else min(self._block, soonest / 1000)
+        return own != "lost"
+
+    def beat(self, job: Job, progress: int, stage: str) -> bool:
+        """`look_after`, when it is time for it: a busy worker calls this as often as it likes."""
+        return time.monotonic() < self._next_look or self.look_after(job, progress, stage)
+
+    def leave(self) -> None:
+        """On the way out: the wait's connection is closed first, so that it pops nothing more, then one last look."""
+        self._waiting.connection_pool.disconnect()
+        self.look_after()
+
+    # Ends of a run: True if it counted, False if the job was no longer this run's -----------------------------------
+
+    def finish(self, job: Job, result: str) -> bool:
+        """Done: the result, JSON, becomes a field of the hash. Counts for the newest run wherever the job is by now."""
+        return self._call("finish", job.id, job.run, result) == "ok"
+
+    def retry(self, job: Job, cause: str, delay: float | None = None) -> bool:
+        """Not the document's fault: try again after a while, or give it up when its attempts are used up."""
+        if delay is None:
+            delay = random.uniform(0, min(300, 4.0**job.attempts))  # full jitter, 2 s in the mean at first
+        last_words = GIVEN_UP.format(attempts=job.attempts)
+        return self._call("retry", job.id, job.run, cause, int(delay * 1000), last_words) == "ok"
+
+    def bury(self, job: Job, reason: str) -> bool:
+        """Never again: the reason is the sentence that the uploader reads."""
+        return self._call("bury", job.id, job.run, reason) == "ok"
+
+    def release(self, job: Job) -> bool:
+        """Back to the head of the line, the attempt not counted: the worker is going, not the job."""
+        return self._call("release", job.id, job.run) == "ok"
+
+    def _call(self, verb: str, *arguments: str | int) -> Any:
+        return self._script(args=[verb, self._settings, *arguments])
+
+    def _fields(self, job_id: str) -> dict[str, str]:
+        try:
+            return self._redis.hgetall(f"job:{job_id}")  # type: ignore[return-value]
+        except redis.ResponseError as error:
+            if str(error).startswith("WRONGTYPE"):  # a stranger's key under our name: no job
+                return {}
+            raise
+
+
+_INTERNAL = {*WIRE_FIELDS, "at", "list", "user", "payload", "run", "attempts", "nonce", "settled", "cause", "missedAt"}
+
+
+def _parse(raw: str) -> dict[str, Any] | None:
+    try:
+        payload = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(payload, dict) or not isinstance(payload.get("jobId"), str):
+        return None
+    return payload if _JOB_ID.fullmatch(payload["jobId"]) else None
+
+
+def _pairs(flat: list[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _status(stored: Mapping[str, str]) -> str:
+    at, told = stored.get("at"), stored.get("status", "queued")
+    if at in ("done", "dead"):
+        return "completed" if at == "done" else "failed"
+    if at == "run" and told == "queued":
+        return "processing"
+    return told
