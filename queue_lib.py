@@ -16,7 +16,7 @@ It knows nothing of documents, files or MongoDB. Times are seconds in Python and
     document_queue:leases        zset    id -> when its worker counts as dead      claim             settle
     document_queue:delayed       zset    id -> when it is tried again              retry             look_after
     document_queue:dead          zset    id -> when it was given up                bury              JOB_TTL
-    job:{id}                     hash    the wire's fields and `at`, the truth     all               JOB_TTL past its end
+    job:{id}                     hash    the wire's fields and `at`, the truth     all               JOB_TTL past end
     worker:{id}                  hash    when it was seen last, and its job        look_after        three leases
 """
 
@@ -44,7 +44,13 @@ WIRE_FIELDS = ("status", "progress", "stage", "createdAt", "result", "error")
 NO_JOB = "This entry of the queue names no job; it is kept here as it came."
 GIVEN_UP = "Docdeck failed to process this document {attempts} times. Please try again later."
 
-Unavailable = (redis.ConnectionError, redis.TimeoutError)
+Unavailable = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+    redis.OutOfMemoryError,
+)
 WrongPassword = redis.AuthenticationError
 
 _LUA = Path(__file__).with_name("queue_lib.lua").read_text()

@@ -1,0 +1,194 @@
+"""The HTTP API: an upload becomes a job, a jobId is asked how far it is, and the page is served.
+
+    gunicorn "api:create_app()"
+
+Nothing is processed here. An upload is spooled to disk by Flask while it comes in, checked, sent on to the bucket,
+written down in MongoDB and put in line, in this order: a jobId is answered only for what is durable. Every error is
+JSON with the key `error`, a sentence.
+"""
+
+import json
+import re
+import threading
+import time
+import uuid
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from flask import Flask, Request, Response, request
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, ServiceUnavailable
+
+import queue_lib
+import storage
+from monitoring import log
+from queue_lib import Queue
+from storage import MAX_FILE, TOO_LARGE, Storage
+
+MAX_BODY = 60 * 1024 * 1024  # up to here a body is read to its end, so that the client sees the sentence of its 400
+LOOK_AFTER = 20  # seconds: somebody has to promote and repair when only a foreign worker drains the queue
+READY_WITHIN = 2  # seconds
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+AWAY = "Docdeck is busy or being repaired and could not take this. Please try again in a few seconds."
+
+
+def create_app() -> Flask:
+    """The Flask app with its clients, from the environment."""
+    app = Flask(__name__, static_folder="web", static_url_path="/static")
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    queue, files = Queue.from_env(), Storage.from_env(pool=40)
+
+    @app.post("/api/upload-document-async")
+    def upload_document() -> dict[str, str]:
+        job_id = submit(request, queue, files)
+        return {"jobId": job_id, "status": "queued", "message": "Document queued for processing"}
+
+    @app.get("/api/job-status/<path:job_id>")
+    def job_status(job_id: str) -> Any:
+        status = queue.status(job_id) if JOB_ID.fullmatch(job_id) else None
+        return status or ({"error": "Job not found"}, 404)
+
+    @app.get("/")
+    def page() -> Response:
+        return app.send_static_file("index.html")
+
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        return {"status": "ok", "service": "docdeck"}
+
+    @app.get("/readyz")
+    def readyz() -> Any:
+        parts = readiness(queue, files)
+        ready = all(answer == "ok" for answer in parts.values())
+        return {"status": "ok" if ready else "unavailable", **parts}, 200 if ready else 503
+
+    @app.after_request
+    def never_sniffed(response: Response) -> Response:
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        if request.path.startswith("/api/"):
+            response.headers["Cache-Control"] = "no-store"
+        return response
+
+    register_errors(app)
+    threading.Thread(target=look_after, args=(queue,), daemon=True).start()
+    return app
+
+
+def submit(upload: Request, queue: Queue, files: Storage) -> str:
+    """Check an upload, make it durable, put it in line; returns the jobId. Leaves nothing behind when it cannot."""
+    file, size = checked_file(upload)
+    user, options = checked_user(upload), checked_options(upload)
+    job_id = str(uuid.uuid4())
+    key = files.put(file.stream, size, user, job_id)
+    name = clean_name(file.filename or "document")
+    payload = {"jobId": job_id, "userId": user, "fileUrl": files.link(key), "fileName": name}
+    try:
+        files.create_job(payload, options, size)
+        queue.enqueue(payload, options)
+    except (storage.Unavailable, *queue_lib.Unavailable):
+        withdraw(files, job_id, key)
+        raise
+    log("job queued", job_id=job_id, user_id=user, bytes=size)
+    return job_id
+
+
+def withdraw(files: Storage, job_id: str, key: str) -> None:
+    """Nobody has been given this jobId: its record and its file are of no use."""
+    try:
+        files.delete_job(job_id)
+        files.delete(key)
+    except storage.Unavailable as error:
+        log("an upload without a job was left behind", "warning", job_id=job_id, key=key, error=str(error))
+
+
+def checked_file(upload: Request) -> tuple[FileStorage, int]:
+    """The one document of a form and its size in bytes."""
+    file = upload.files.get("file")
+    if file is None:
+        raise BadRequest('No file: send the document as the form field "file".')
+    size = file.stream.seek(0, 2)
+    file.stream.seek(0)
+    if size > MAX_FILE:
+        raise BadRequest(TOO_LARGE)
+    if size == 0:
+        raise BadRequest("The file is empty.")
+    return file, size
+
+
+def checked_user(upload: Request) -> str:
+    """Who uploads: any name of up to 200 characters that can be printed."""
+    user = upload.form.get("userId", "").strip()
+    if not user:
+        raise BadRequest('No userId: send it as the form field "userId".')
+    if len(user) > 200 or not user.isprintable():
+        raise BadRequest("The userId must be at most 200 printable characters.")
+    return user
+
+
+def checked_options(upload: Request) -> dict[str, str]:
+    """The optional fields of a form, as they will stand in the job's hash."""
+    options = {}
+    for name, most in (("maxPhrases", 200), ("maxWords", 200)):
+        value = upload.form.get(name, "").strip()
+        if value:
+            if not re.fullmatch(r"[0-9]{1,3}", value) or int(value) > most:
+                raise BadRequest(f"{name} must be a number from 0 to {most}.")
+            options[name] = str(int(value))
+    known = upload.form.get("knownWords", "").strip()
+    if known:
+        options["knownWords"] = known
+    return options
+
+
+def clean_name(name: str) -> str:
+    """What people called their file: shown, never used as a path."""
+    name = re.split(r"[/\\]", name)[-1]
+    return "".join(c for c in name if c.isprintable()).strip()[:255] or "document"
+
+
+def readiness(queue: Queue, files: Storage) -> dict[str, str]:
+    """Each part that the service needs: "ok", or why not."""
+    pool = ThreadPoolExecutor(3)
+    parts = {"redis": queue.ping, "mongodb": files.ping_records, "storage": files.ping_files}
+    asked: dict[str, Future[None]] = {name: pool.submit(ping) for name, ping in parts.items()}
+    wait(asked.values(), READY_WITHIN)
+    pool.shutdown(wait=False)
+    return {name: answer_of(future) for name, future in asked.items()}
+
+
+def answer_of(future: Future[None]) -> str:
+    """What became of a ping."""
+    if not future.done():
+        return f"no answer within {READY_WITHIN} seconds"
+    error = future.exception()
+    return "ok" if error is None else type(error).__name__
+
+
+def look_after(queue: Queue) -> None:
+    """For ever, in a thread: what every worker does as well."""
+    while True:
+        try:
+            queue.look_after()
+        except queue_lib.Unavailable as error:
+            log("redis is away", "error", error=str(error))
+        time.sleep(LOOK_AFTER)
+
+
+def register_errors(app: Flask) -> None:
+    """Every error as JSON with a sentence."""
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        sentence = TOO_LARGE if isinstance(error, RequestEntityTooLarge) else error.description or error.name
+        response = error.get_response()
+        response.data = json.dumps({"error": sentence})
+        response.content_type = "application/json"
+        return response  # type: ignore[return-value]
+
+    def away(error: Exception) -> Response:
+        log("a request could not be served", "error", path=request.path, error=str(error))
+        return http_error(ServiceUnavailable(AWAY, retry_after=5))
+
+    for kind in (storage.Unavailable, *queue_lib.Unavailable):
+        app.register_error_handler(kind, away)

@@ -1,0 +1,237 @@
+"""Files and records: the S3 (or R2) bucket, the MongoDB database, and the download of a job's document.
+
+It knows nothing of Redis or of what a document says. Sizes are bytes, times seconds. What went wrong is one of two:
+`Unavailable` may work later, `Refused` never will, and its text is a sentence for the person who uploaded the file.
+"""
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote, unquote, urlsplit
+
+import boto3
+import pymongo
+import requests
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from pymongo.errors import DuplicateKeyError, PyMongoError
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
+
+MAX_FILE = 50 * 1024 * 1024
+LINK_SECONDS = 7 * 86400  # the longest that S3 and R2 sign for: a link has to outlive any backlog
+CHUNK = 256 * 1024
+
+TOO_LARGE = "File too large (max 50MB)"
+GONE = "The uploaded file is no longer there. Please upload it again."
+
+
+class Unavailable(Exception):
+    """MongoDB, the bucket or the file's server did not answer as it should: try again later."""
+
+
+class Refused(Exception):
+    """The file cannot be had, now or later."""
+
+
+class Storage:
+    """One bucket and one database. Safe to share between threads; build it after a fork, never before."""
+
+    def __init__(self, bucket: str, mongodb_uri: str, *, endpoint: str | None = None, pool: int = 10) -> None:
+        self.bucket = bucket
+        self._endpoint = endpoint
+        # R2 refuses the checksum trailers that boto3 sends by default, and knows one region.
+        config = Config(
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            signature_version="s3v4",
+            s3={"addressing_style": "path" if endpoint else "auto"},
+            connect_timeout=3,
+            read_timeout=10,
+            retries={"mode": "standard", "total_max_attempts": 2},
+            max_pool_connections=pool,
+        )
+        region = os.environ.get("AWS_REGION") or "auto"
+        self._s3 = boto3.client("s3", region_name=region, endpoint_url=endpoint, config=config)
+        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
+            mongodb_uri, serverSelectionTimeoutMS=5000, timeoutMS=10000, maxPoolSize=pool, tz_aware=True
+        )
+        self._database = client.get_default_database("docdeck")
+
+    @classmethod
+    def from_env(cls, pool: int = 10) -> "Storage":
+        """The bucket and database that the environment names; exits with a sentence where it names none."""
+        missing = [name for name in ("S3_BUCKET", "MONGODB_URI") if not os.environ.get(name)]
+        if missing:
+            raise SystemExit(f"Set {' and '.join(missing)}: README.md has the table of variables.")
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3")
+        return cls(os.environ["S3_BUCKET"], os.environ["MONGODB_URI"], endpoint=endpoint, pool=pool)
+
+    # Files ----------------------------------------------------------------------------------------------------------
+
+    def put(self, file: IO[bytes], size: int, user: str, job_id: str) -> str:
+        """Store an open file under a key of our own making; returns the key. A file name never becomes part of it."""
+        key = f"documents/{quote(user, safe='')}/{job_id}"
+        with _s3_errors():
+            self._s3.put_object(Bucket=self.bucket, Key=key, Body=file, ContentLength=size)
+        return key
+
+    def link(self, key: str) -> str:
+        """An address that anybody can GET for seven days, so that a worker without our credentials can, too."""
+        return self._s3.generate_presigned_url(
+            "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=LINK_SECONDS
+        )
+
+    def delete(self, key: str) -> None:
+        """Remove a file; one that is not there is no error."""
+        with _s3_errors():
+            self._s3.delete_object(Bucket=self.bucket, Key=key)
+
+    def key_of(self, url: str) -> str | None:
+        """The key of an address in our own bucket, signed or not, in path or host style; None for any other."""
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return None
+        host, path = parts.hostname or "", unquote(parts.path).lstrip("/")
+        ours = urlsplit(self._endpoint).hostname if self._endpoint else None
+        amazon = re.fullmatch(r"(?:(.+)\.)?s3(?:[.-][a-z0-9-]+)?\.amazonaws\.com", host)
+        if host == ours or (amazon and not amazon[1]):
+            bucket, _, key = path.partition("/")
+        elif (ours and host == f"{self.bucket}.{ours}") or (amazon and amazon[1] == self.bucket):
+            bucket, key = self.bucket, path
+        else:
+            return None
+        return key if key and bucket == self.bucket else None
+
+    def fetch(self, url: str, target: Path, tick: Callable[[], None]) -> None:
+        """Download a job's document; `tick` is called at every chunk and may raise to end it.
+
+        Our own bucket is read by key: its link may have expired, or point to a bucket that is private. Raises
+        `Refused` for what is not there or too large, `Unavailable` for what may work later.
+        """
+        key = self.key_of(url)
+        with self._object(key) if key else _foreign(url) as (expected, chunks), target.open("wb") as out:
+            if expected is not None and expected > MAX_FILE:
+                raise Refused(TOO_LARGE)
+            for chunk in chunks:
+                tick()
+                out.write(chunk)
+                if out.tell() > MAX_FILE:
+                    raise Refused(TOO_LARGE)
+            if expected is not None and out.tell() != expected:
+                raise Unavailable(f"the download ended after {out.tell()} of {expected} bytes")
+
+    @contextlib.contextmanager
+    def _object(self, key: str) -> Iterator[tuple[int | None, Iterator[bytes]]]:
+        with _s3_errors():
+            answer = self._s3.get_object(Bucket=self.bucket, Key=key)
+            with contextlib.closing(answer["Body"]) as body:
+                yield answer["ContentLength"], body.iter_chunks(CHUNK)
+
+    # Records --------------------------------------------------------------------------------------------------------
+
+    def create_job(self, payload: Mapping[str, Any], options: Mapping[str, str], size: int) -> None:
+        """Write the record of a job that is about to be enqueued, with all that it takes to enqueue it again."""
+        record = {
+            "_id": payload["jobId"],
+            "userId": payload["userId"],
+            "fileName": payload["fileName"],
+            "size": size,
+            "status": "queued",
+            "createdAt": _milliseconds(),
+            "payload": dict(payload),
+            "options": dict(options),
+        }
+        with _mongo_errors():
+            self._database.jobs.insert_one(record)
+
+    def delete_job(self, job_id: str) -> None:
+        """Forget a job that was never enqueued."""
+        with _mongo_errors():
+            self._database.jobs.delete_one({"_id": job_id})
+
+    def save_result(self, job_id: str, user: str, result: Mapping[str, Any]) -> bool:
+        """Save a job's result once; False if one was saved already, by an earlier run: then that one stands."""
+        with _mongo_errors():
+            try:
+                self._database.results.insert_one({"_id": job_id, "userId": user, "savedAt": _milliseconds(), **result})
+                new = True
+            except DuplicateKeyError:
+                new = False
+            self._close(job_id, user, {"status": "completed"})
+        return new
+
+    def fail_job(self, job_id: str, user: str, reason: str) -> None:
+        """Write down that a job ended without a result."""
+        with _mongo_errors():
+            self._close(job_id, user, {"status": "failed", "error": reason})
+
+    def _close(self, job_id: str, user: str, end: dict[str, str]) -> None:
+        # Without an upsert: a job that was pushed by somebody else has no record, and needs none.
+        self._database.jobs.update_one({"_id": job_id, "userId": user}, {"$set": {**end, "endedAt": _milliseconds()}})
+
+    def result(self, job_id: str) -> dict[str, Any] | None:
+        """The saved result of a job, as `save_result` got it."""
+        with _mongo_errors():
+            return self._database.results.find_one({"_id": job_id}, {"_id": 0, "userId": 0, "savedAt": 0})
+
+    # Readiness ------------------------------------------------------------------------------------------------------
+
+    def ping_records(self) -> None:
+        """Raises `Unavailable` unless MongoDB answers within two seconds."""
+        with _mongo_errors(), pymongo.timeout(2):
+            self._database.command("ping")
+
+    def ping_files(self) -> None:
+        """Raises `Unavailable` unless the bucket answers."""
+        with _s3_errors():
+            self._s3.head_bucket(Bucket=self.bucket)
+
+
+@contextlib.contextmanager
+def _foreign(url: str) -> Iterator[tuple[int | None, Iterator[bytes]]]:
+    """A document that a producer of somebody else's put anywhere on the web."""
+    try:
+        with requests.get(url, stream=True, timeout=(5, 10), allow_redirects=False) as answer:
+            if answer.status_code in (408, 425, 429) or answer.status_code >= 500:
+                raise Unavailable(f"the file's server answered {answer.status_code}")
+            if answer.status_code in (404, 410):
+                raise Refused(GONE)
+            if answer.status_code != 200:
+                raise Refused(f"The file could not be downloaded: its server answered {answer.status_code}.")
+            plain = "Content-Encoding" not in answer.headers
+            length = answer.headers.get("Content-Length") if plain else None
+            yield int(length) if length else None, answer.iter_content(CHUNK)
+    except (InvalidSchema, InvalidURL, MissingSchema):
+        raise Refused("The job's fileUrl is no http or https address.") from None
+    except requests.RequestException as error:
+        raise Unavailable(f"the file could not be downloaded: {type(error).__name__}") from error
+
+
+@contextlib.contextmanager
+def _s3_errors() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in ("NoSuchKey", "404"):
+            raise Refused(GONE) from None
+        raise Unavailable(f"the bucket answered {code}") from error
+    except BotoCoreError as error:
+        raise Unavailable(f"the bucket does not answer: {type(error).__name__}") from error
+
+
+@contextlib.contextmanager
+def _mongo_errors() -> Iterator[None]:
+    try:
+        yield
+    except PyMongoError as error:
+        raise Unavailable(f"MongoDB does not answer: {type(error).__name__}") from error
+
+
+def _milliseconds() -> int:
+    return int(time.time() * 1000)
