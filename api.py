@@ -38,6 +38,7 @@ def create_app() -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]
     queue, files = Queue.from_env(), Storage.from_env(pool=40)
+    app.extensions.update(queue=queue, storage=files)
 
     @app.post("/api/upload-document-async")
     def upload_document() -> dict[str, str]:
@@ -69,6 +70,10 @@ def create_app() -> Flask:
         if request.path.startswith("/api/"):
             response.headers["Cache-Control"] = "no-store"
         return response
+
+    @app.teardown_request
+    def drop_upload(error: BaseException | None) -> None:
+        request.close()  # the spooled file goes now, not when the garbage is collected
 
     register_errors(app)
     threading.Thread(target=look_after, args=(queue,), daemon=True).start()

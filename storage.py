@@ -56,10 +56,10 @@ class Storage:
         )
         region = os.environ.get("AWS_REGION") or "auto"
         self._s3 = boto3.client("s3", region_name=region, endpoint_url=endpoint, config=config)
-        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
-            mongodb_uri, serverSelectionTimeoutMS=5000, timeoutMS=10000, maxPoolSize=pool, tz_aware=True
+        self._mongo: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
+            mongodb_uri, serverSelectionTimeoutMS=5000, timeoutMS=10000, maxPoolSize=pool
         )
-        self._database = client.get_default_database("docdeck")
+        self._database = self._mongo.get_default_database("docdeck")
 
     @classmethod
     def from_env(cls, pool: int = 10) -> "Storage":
@@ -69,6 +69,11 @@ class Storage:
             raise SystemExit(f"Set {' and '.join(missing)}: README.md has the table of variables.")
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3")
         return cls(os.environ["S3_BUCKET"], os.environ["MONGODB_URI"], endpoint=endpoint, pool=pool)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._mongo.close()
+        self._s3.close()
 
     # Files ----------------------------------------------------------------------------------------------------------
 

@@ -350,7 +350,8 @@ def main() -> None:
     draining = float(os.environ.get("RAILWAY_DEPLOYMENT_DRAINING_SECONDS") or 0)
     queue = Queue.from_env(f"{socket.gethostname()}-{os.getpid()}")
     files = Storage.from_env(pool=2)
-    Worker(queue, files, limits=Limits(seconds, megabytes), grace=max(0, draining - 5)).run()
+    with contextlib.closing(files):
+        Worker(queue, files, limits=Limits(seconds, megabytes), grace=max(0, draining - 5)).run()
 
 
 if __name__ == "__main__":

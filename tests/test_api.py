@@ -1,0 +1,208 @@
+"""The API by itself, on the real servers: what it accepts, what it refuses, and what it leaves behind."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+import requests
+from flask.testing import FlaskClient
+
+import api
+from queue_lib import NORMAL
+from storage import MAX_FILE, Storage
+
+TEXT = b"The aquifer under the city is a layer of sand that holds water. " * 10
+
+
+@contextlib.contextmanager
+def new_client() -> Iterator[FlaskClient]:
+    app = api.create_app()
+    with app.test_client() as client:
+        yield client
+    app.extensions["storage"].close()
+
+
+@pytest.fixture
+def client(servers: dict[str, str], redis_url: str) -> Iterator[FlaskClient]:
+    with new_client() as client:
+        yield client
+
+
+@pytest.fixture
+def files(servers: dict[str, str]) -> Iterator[Storage]:
+    with contextlib.closing(Storage.from_env()) as files:
+        yield files
+
+
+@pytest.fixture
+def db(redis_url: str) -> Iterator["redis.Redis"]:
+    with redis.Redis.from_url(redis_url, decode_responses=True) as connection:
+        yield connection
+
+
+def upload(client: FlaskClient, content: bytes | None = TEXT, name: str = "water.txt", **fields: str) -> Any:
+    document = {} if content is None else {"file": (name, content)}
+    form = requests.Request("POST", "http://docdeck.test", data={"userId": "ann", **fields}, files=document).prepare()
+    return client.post("/api/upload-document-async", data=form.body, content_type=form.headers["Content-Type"])
+
+
+def everything(files: Storage, db: "redis.Redis") -> tuple[int, int, int]:
+    """How many objects, records and Redis keys there are."""
+    objects = files._s3.list_objects_v2(Bucket=files.bucket).get("KeyCount", 0)
+    return objects, files._database.jobs.count_documents({}), len(db.keys())
+
+
+def test_an_upload_is_answered_at_once_and_is_durable_in_all_three_places(
+    client: FlaskClient, files: Storage, db: "redis.Redis"
+) -> None:
+    answer = upload(client)
+    assert answer.status_code == 200
+    job_id = answer.json["jobId"]
+    assert answer.json == {"jobId": job_id, "status": "queued", "message": "Document queued for processing"}
+    (entry,) = db.lrange(NORMAL, 0, -1)
+    payload = json.loads(entry)
+    assert sorted(payload) == ["fileName", "fileUrl", "jobId", "userId"]
+    assert (payload["jobId"], payload["userId"], payload["fileName"]) == (job_id, "ann", "water.txt")
+    record = files._database.jobs.find_one({"_id": job_id}) or {}
+    assert (record["status"], record["payload"], record["size"]) == ("queued", payload, len(TEXT))
+    assert requests.get(payload["fileUrl"], timeout=5).content == TEXT, "anybody can GET the link"
+    assert files.key_of(payload["fileUrl"]) == f"documents/ann/{job_id}"
+
+
+def test_the_status_of_a_waiting_job_has_the_contracts_fields_only(client: FlaskClient) -> None:
+    job_id = upload(client).json["jobId"]
+    status = client.get(f"/api/job-status/{job_id}")
+    assert status.status_code == 200
+    assert sorted(status.json) == ["createdAt", "progress", "stage", "status"]
+    assert (status.json["status"], status.json["progress"]) == ("queued", "0")
+    assert isinstance(status.json["createdAt"], int)
+
+
+def test_options_travel_in_the_hash_and_not_in_the_list(client: FlaskClient, db: "redis.Redis") -> None:
+    job_id = upload(client, maxPhrases="5", maxWords="0", knownWords="water, city").json["jobId"]
+    assert db.hmget(f"job:{job_id}", "maxPhrases", "maxWords", "knownWords") == ["5", "0", "water, city"]
+    assert "maxPhrases" not in db.lrange(NORMAL, 0, -1)[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "fields", "sentence"),
+    [
+        (None, {}, 'No file: send the document as the form field "file".'),
+        (b"", {}, "The file is empty."),
+        (b"x" * (MAX_FILE + 1), {}, "File too large (max 50MB)"),
+        (TEXT, {"userId": ""}, 'No userId: send it as the form field "userId".'),
+        (TEXT, {"userId": "a" * 201}, "The userId must be at most 200 printable characters."),
+        (TEXT, {"userId": "a\nb"}, "The userId must be at most 200 printable characters."),
+        (TEXT, {"maxPhrases": "many"}, "maxPhrases must be a number from 0 to 200."),
+        (TEXT, {"maxWords": "201"}, "maxWords must be a number from 0 to 200."),
+    ],
+    ids=["no file", "0 bytes", "over 50 MB", "no user", "long user", "unprintable user", "no number", "too many"],
+)
+def test_bad_input_gets_its_sentence_and_leaves_nothing_behind(
+    client: FlaskClient, files: Storage, db: "redis.Redis", content: bytes | None, fields: dict[str, str], sentence: str
+) -> None:
+    before = everything(files, db)
+    answer = upload(client, content, **fields)
+    assert (answer.status_code, answer.json) == (400, {"error": sentence})
+    assert everything(files, db) == before
+
+
+def test_a_file_of_exactly_fifty_megabytes_is_accepted(client: FlaskClient, files: Storage) -> None:
+    answer = upload(client, b"x" * MAX_FILE)
+    assert answer.status_code == 200
+    files.delete(f"documents/ann/{answer.json['jobId']}")
+
+
+def test_a_body_over_the_hard_cap_is_413_with_the_same_sentence(client: FlaskClient) -> None:
+    answer = upload(client, b"x" * (api.MAX_BODY + 1))
+    assert (answer.status_code, answer.json) == (413, {"error": "File too large (max 50MB)"})
+
+
+@pytest.mark.parametrize("job_id", ["unknown", "a:b", "*", "job:*", "..%2Fx", "a/b", "x" * 65, "%00", "é"])
+def test_an_unknown_or_impossible_job_id_is_404_in_json(client: FlaskClient, db: "redis.Redis", job_id: str) -> None:
+    db.hset("job:a:b", "status", "queued")
+    answer = client.get(f"/api/job-status/{job_id}")
+    assert (answer.status_code, answer.json) == (404, {"error": "Job not found"})
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\ann\\essay.pdf", "essay.pdf"),
+        ("giáo trình.pdf", "giáo trình.pdf"),
+        ("审计.pdf", "审计.pdf"),
+        ("a\u202ecod.exe", "acod.exe"),
+        ("x" * 300 + ".pdf", "x" * 255),
+        ("..", ".."),
+        ("/", "document"),
+    ],
+)
+def test_a_file_name_is_kept_as_a_name_and_never_becomes_a_path(name: str, kept: str) -> None:
+    assert api.clean_name(name) == kept
+
+
+def test_a_user_id_cannot_leave_its_folder_in_the_bucket(client: FlaskClient, db: "redis.Redis") -> None:
+    job_id = upload(client, userId="../bob").json["jobId"]
+    url = json.loads(db.lrange(NORMAL, 0, -1)[0])["fileUrl"]
+    assert urlsplit(url).path.endswith(f"/documents/..%252Fbob/{job_id}")
+    assert requests.get(url, timeout=5).content == TEXT
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("get", "/nowhere", 404),
+        ("get", "/api/job-status/a%0Ab", 404),
+        ("get", "/api/upload-document-async", 405),
+        ("post", "/api/job-status/x", 405),
+    ],
+)
+def test_every_error_is_json_with_a_sentence(client: FlaskClient, method: str, path: str, code: int) -> None:
+    answer = getattr(client, method)(path)
+    assert answer.status_code == code
+    assert answer.is_json
+    assert answer.json["error"].endswith(".")
+
+
+def test_health_and_readiness_name_the_parts(client: FlaskClient) -> None:
+    assert client.get("/healthz").json == {"status": "ok", "service": "docdeck"}
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json) == (
+        200,
+        {"status": "ok", "redis": "ok", "mongodb": "ok", "storage": "ok"},
+    )
+
+
+def test_readiness_says_within_seconds_which_part_is_away(
+    servers: dict[str, str], redis_url: str, monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    monkeypatch.setenv("UPSTASH_REDIS_URL", f"redis://127.0.0.1:{free_port}/0")
+    with new_client() as client:
+        answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json is not None
+    assert (answer.json["mongodb"], answer.json["storage"]) == ("ok", "ok")
+    assert answer.json["redis"] != "ok"
+
+
+def test_an_upload_that_redis_does_not_take_is_503_and_leaves_no_file_and_no_record(
+    servers: dict[str, str], files: Storage, db: "redis.Redis", monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    before = everything(files, db)
+    monkeypatch.setenv("UPSTASH_REDIS_URL", f"redis://127.0.0.1:{free_port}/0")
+    with new_client() as client:
+        answer = upload(client)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.json["error"].endswith("try again in a few seconds.")
+    assert everything(files, db) == before
+
+
+def test_a_rest_address_of_upstash_is_answered_with_the_address_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSTASH_REDIS_URL", "https://apt-crane-12345.upstash.io")
+    with pytest.raises(SystemExit, match=r"rediss://default:PASSWORD@apt-crane-12345\.upstash\.io:6379"):
+        api.create_app()

@@ -1,0 +1,323 @@
+"""A real worker process on real servers, and what becomes of its job when it, its child or its document goes bad.
+
+Its lease is about a second here. Every test ends with the ledger: the job is over, its result is there once, and
+nothing stands in an index, on disk or in the process table.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from tests.support import wait_until
+
+from queue_lib import NORMAL, Queue
+from storage import Storage
+
+ROOT = Path(__file__).parent.parent
+SAMPLE = (ROOT / "samples" / "how-a-city-drinks.txt").read_text()
+LEASE = 1.2
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def db(redis_url: str) -> Iterator["redis.Redis"]:
+    with redis.Redis.from_url(redis_url, decode_responses=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def files(servers: dict[str, str]) -> Iterator[Storage]:
+    with closing(Storage.from_env()) as files:
+        yield files
+
+
+@pytest.fixture
+def queue(redis_url: str) -> Queue:
+    return Queue(redis_url, lease=LEASE)
+
+
+@pytest.fixture
+def start_worker(redis_url: str, tmp_path: Path) -> Iterator[Start]:
+    """Starts a worker; its log is in tmp_path, its downloads are in tmp_path/tmp."""
+    started = []
+
+    def start(lease: float = LEASE, grace: float = 0, seconds: float = 60) -> subprocess.Popen[str]:
+        (tmp_path / "tmp").mkdir(exist_ok=True)
+        log = tmp_path / f"worker-{len(started)}.log"
+        environment = {**os.environ, "UPSTASH_REDIS_URL": redis_url, "TMPDIR": str(tmp_path / "tmp")}
+        command = [sys.executable, "-m", "tests.run_worker", str(lease), str(grace), str(seconds)]
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=out, stderr=out, text=True, start_new_session=True
+            )
+        started.append(process)
+        wait_until(lambda: "worker started" in log.read_text(), 20, "the worker's start")
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def submit(queue: Queue, files: Storage, content: bytes | str, name: str = "water.txt", **options: str) -> str:
+    """What the API does with an upload."""
+    job_id = str(uuid.uuid4())
+    body = content.encode() if isinstance(content, str) else content
+    key = files.put(BytesIO(body), len(body), "ann", job_id)
+    payload = {"jobId": job_id, "userId": "ann", "fileUrl": files.link(key), "fileName": name}
+    files.create_job(payload, options, len(body))
+    assert queue.enqueue(payload, options)
+    return job_id
+
+
+def status(queue: Queue, job_id: str) -> dict[str, Any]:
+    return queue.status(job_id) or {}
+
+
+def ended(queue: Queue, job_id: str, seconds: float = 60) -> dict[str, Any]:
+    wait_until(lambda: status(queue, job_id)["status"] in ("completed", "failed"), seconds, "the job's end")
+    return status(queue, job_id)
+
+
+def in_the_pipeline(queue: Queue, job_id: str) -> None:
+    """Wait until the child is at work on the document."""
+    wait_until(lambda: int(status(queue, job_id)["progress"]) >= 20, 30, "the pipeline's progress")
+
+
+def long_document(words: int) -> str:
+    return "\n\n".join([SAMPLE] * (words // len(SAMPLE.split()) + 1))
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below a process, from /proc."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        parents[int(text.split()[0])] = int(text.rpartition(")")[2].split()[1])
+    found, front = [], [pid]
+    while front:
+        front = [child for child, parent in parents.items() if parent in front]
+        found += front
+    return found
+
+
+def running(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if Path(f"/proc/{pid}/stat").exists() and not is_zombie(pid)]
+
+
+def is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def the_child(worker: subprocess.Popen[str]) -> int:
+    """The process in which the pipeline runs: the one below the forkserver."""
+
+    def below_forkserver() -> list[int]:
+        return [pid for server in descendants(worker.pid) for pid in descendants(server)]
+
+    wait_until(lambda: bool(below_forkserver()), 20, "the pipeline's child")
+    return below_forkserver()[0]
+
+
+def nothing_left(db: "redis.Redis", tmp_path: Path) -> None:
+    for part in ("", ":open", ":owner", ":window", ":leases", ":delayed"):
+        assert not db.exists(NORMAL + part), f"{NORMAL + part} is left over"
+    left = [path for folder in (tmp_path / "tmp").glob("docdeck-worker-*") for path in folder.iterdir()]
+    assert left == []
+
+
+def test_a_document_becomes_cards_with_its_result_in_redis_and_in_mongodb(
+    start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
+) -> None:
+    start_worker()
+    job_id = submit(queue, files, SAMPLE, maxPhrases="7", maxWords="2", knownWords="aquifer")
+    end = ended(queue, job_id)
+    assert (end["status"], end["progress"]) == ("completed", "100"), end
+    result = json.loads(end["result"])
+    kinds = [card["word_type"] for card in result["flashcards"]]
+    assert (kinds.count("phrase"), kinds.count("word")) == (7, 2)
+    assert "aquifer" not in [card["word"].lower() for card in result["flashcards"]]
+    assert files.result(job_id) == result
+    record = files._database.jobs.find_one({"_id": job_id}) or {}
+    assert record["status"] == "completed"
+    nothing_left(db, tmp_path)
+
+
+def test_a_worker_killed_in_the_middle_of_a_document_leaves_its_job_to_another_and_the_result_is_there_once(
+    start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
+) -> None:
+    first = start_worker()
+    job_id = submit(queue, files, long_document(100_000))
+    in_the_pipeline(queue, job_id)
+    family = descendants(first.pid)
+    first.kill()
+    first.wait()
+    wait_until(lambda: not running(family), 5, "the end of the killed worker's children")
+    start_worker()
+    assert ended(queue, job_id)["status"] == "completed"
+    assert db.hmget(f"job:{job_id}", "run", "attempts") == ["2", "2"]
+    assert files._database.results.count_documents({"_id": job_id}) == 1
+    wait_until(lambda: not db.exists(NORMAL + ":leases"), 5, "the settled lease")
+    nothing_left(db, tmp_path)
+
+
+def test_sigterm_ends_an_idle_worker_within_a_second(start_worker: Start) -> None:
+    worker = start_worker(lease=24)
+    family = descendants(worker.pid)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=1.5) == 0
+    wait_until(lambda: not running(family), 3, "the end of the forkserver")
+
+
+def test_sigterm_gives_a_job_back_at_once_and_the_attempt_is_not_counted(
+    start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
+) -> None:
+    worker = start_worker(lease=24)
+    job_id = submit(queue, files, long_document(100_000))
+    the_child(worker)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=3) == 0
+    assert db.hmget(f"job:{job_id}", "at", "run", "attempts", "status") == [NORMAL, "1", "0", "queued"]
+    start_worker()
+    assert ended(queue, job_id)["status"] == "completed"
+    nothing_left(db, tmp_path)
+
+
+def test_sigterm_with_a_grace_lets_the_job_in_hand_be_finished(
+    start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
+) -> None:
+    worker = start_worker(lease=24, grace=60)
+    job_id = submit(queue, files, long_document(30_000))
+    the_child(worker)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=60) == 0
+    assert status(queue, job_id)["status"] == "completed"
+    nothing_left(db, tmp_path)
+
+
+def test_a_child_that_is_killed_costs_an_attempt_and_not_the_worker(
+    start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
+) -> None:
+    worker = start_worker()
+    job_id = submit(queue, files, long_document(100_000))
+    os.kill(the_child(worker), signal.SIGKILL)
+    wait_until(lambda: db.hget(f"job:{job_id}", "cause") is not None, 10, "the failed attempt")
+    assert db.hget(f"job:{job_id}", "cause") == "its process was killed by SIGKILL"
+    assert ended(queue, job_id)["status"] == "completed"
+    assert worker.poll() is None
+    nothing_left(db, tmp_path)
+
+
+def test_a_document_that_takes_too_long_is_given_up_after_three_attempts_with_a_sentence(
+    start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
+) -> None:
+    start_worker(seconds=0.05)
+    job_id = submit(queue, files, long_document(100_000))
+    end = ended(queue, job_id, seconds=60)
+    assert end["status"] == "failed"
+    assert "3 times" in end["error"]
+    assert "took longer than" in str(db.hget(f"job:{job_id}", "cause"))
+    assert db.zrange(NORMAL + ":dead", 0, -1) == [job_id]
+    nothing_left(db, tmp_path)
+
+
+def test_a_file_that_is_gone_fails_at_once_with_a_sentence(
+    start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
+) -> None:
+    job_id = submit(queue, files, SAMPLE)
+    files.delete(f"documents/ann/{job_id}")
+    start_worker()
+    end = ended(queue, job_id)
+    assert (end["status"], end["error"]) == (
+        "failed",
+        "The uploaded file is no longer there. Please upload it again.",
+    )
+    assert db.hget(f"job:{job_id}", "attempts") == "1"
+    nothing_left(db, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url", [None, 7, "no address", "ftp://files.test/a.pdf", "http://[", "https://", "file:///etc/passwd"]
+)
+def test_a_job_without_a_usable_address_fails_with_a_sentence(
+    start_worker: Start, queue: Queue, db: "redis.Redis", tmp_path: Path, url: Any
+) -> None:
+    start_worker()
+    db.lpush(NORMAL, json.dumps({"jobId": "foreign", "userId": "eve", "fileUrl": url, "fileName": "a.pdf"}))
+    db.hset("job:foreign", mapping={"status": "queued", "createdAt": "1"})
+    end = ended(queue, "foreign", seconds=10)
+    assert end["status"] == "failed"
+    assert end["error"] in ("The job names no file.", "The job's fileUrl is no http or https address.")
+    nothing_left(db, tmp_path)
+
+
+def test_a_redis_that_is_not_there_is_waited_for_and_said_once(
+    redis_url: str, servers: dict[str, str], tmp_path: Path, free_port: int
+) -> None:
+    import dev
+
+    environment = {**os.environ, "UPSTASH_REDIS_URL": f"redis://127.0.0.1:{free_port}/0"}
+    log = tmp_path / "worker.log"
+    with log.open("w") as out:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "tests.run_worker", "1", "0", "60"], cwd=ROOT, env=environment, stdout=out, stderr=out
+        )
+    try:
+        wait_until(lambda: "redis is away" in log.read_text(), 20, "the outage's line")
+        (tmp_path / "redis").mkdir()
+        server = subprocess.Popen(dev.redis_command(tmp_path / "redis", free_port), stdout=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: "redis is back" in log.read_text(), 20, "the outage's end")
+        finally:
+            server.kill()
+            server.wait()
+        assert worker.poll() is None
+        assert log.read_text().count("redis is away") == 1 or "redis is back" in log.read_text()
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+def test_downloads_that_a_killed_worker_left_behind_are_removed_at_the_next_start(
+    start_worker: Start, tmp_path: Path
+) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = tmp_path / "tmp" / f"docdeck-worker-{dead.pid}-x"
+    left.mkdir(parents=True)
+    (left / "document").write_text("half")
+    start_worker()
+    assert not left.exists()
+
+
+def test_the_child_sees_no_secret_and_no_connection(
+    start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis"
+) -> None:
+    worker = start_worker(lease=24)
+    submit(queue, files, long_document(100_000))
+    child = the_child(worker)
+    environment = Path(f"/proc/{child}/environ").read_text()
+    assert "AWS_SECRET" not in environment
+    assert "MONGODB_URI" not in environment
+    sockets = [os.readlink(fd) for fd in Path(f"/proc/{child}/fd").iterdir() if fd.exists()]
+    assert not [link for link in sockets if link.startswith("socket:")]
+
+
