@@ -277,9 +277,8 @@ def test_a_redis_that_is_not_there_is_waited_for_and_said_once(
     environment = {**os.environ, "UPSTASH_REDIS_URL": f"redis://127.0.0.1:{free_port}/0"}
     log = tmp_path / "worker.log"
     with log.open("w") as out:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "tests.run_worker", "1", "0", "60"], cwd=ROOT, env=environment, stdout=out, stderr=out
-        )
+        command = [sys.executable, "-m", "tests.run_worker", "1", "0", "60"]
+        worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
     try:
         wait_until(lambda: "redis is away" in log.read_text(), 20, "the outage's line")
         (tmp_path / "redis").mkdir()
