@@ -17,12 +17,12 @@ from typing import Any
 
 from flask import Flask, Request, Response, request
 from werkzeug.datastructures import FileStorage
-from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, ServiceUnavailable
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, ServiceUnavailable, TooManyRequests
 
 import queue_lib
 import storage
 from monitoring import log
-from queue_lib import Queue
+from queue_lib import PRIORITIES, Queue
 from storage import MAX_FILE, TOO_LARGE, Storage
 
 MAX_BODY = 60 * 1024 * 1024  # up to here a body is read to its end, so that the client sees the sentence of its 400
@@ -37,7 +37,7 @@ def create_app() -> Flask:
     app = Flask(__name__, static_folder="web", static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    queue, files = Queue.from_env(), Storage.from_env(pool=40)
+    queue, files = Queue.from_env(answer=0.9), Storage.from_env(pool=40, answer=1.8)
     app.extensions.update(queue=queue, storage=files)
 
     @app.post("/api/upload-document-async")
@@ -83,17 +83,23 @@ def create_app() -> Flask:
 def submit(upload: Request, queue: Queue, files: Storage) -> str:
     """Check an upload, make it durable, put it in line; returns the jobId. Leaves nothing behind when it cannot."""
     file, size = checked_file(upload)
-    user, options = checked_user(upload), checked_options(upload)
+    user, options, priority = checked_user(upload), checked_options(upload), checked_priority(upload)
+    idempotency_key = checked_key(upload)
     job_id = str(uuid.uuid4())
     key = files.put(file.stream, size, user, job_id)
     name = clean_name(file.filename or "document")
-    payload = {"jobId": job_id, "userId": user, "fileUrl": files.link(key), "fileName": name}
+    payload: dict[str, Any] = {"jobId": job_id, "userId": user, "fileUrl": files.link(key), "fileName": name}
+    if priority is not None:
+        payload["priority"] = priority
     try:
         files.create_job(payload, options, size)
-        queue.enqueue(payload, options)
-    except (storage.Unavailable, *queue_lib.Unavailable):
+        accepted = queue.enqueue(payload, options, idempotency_key)
+    except (storage.Unavailable, queue_lib.Full, *queue_lib.Unavailable):
         withdraw(files, job_id, key)
         raise
+    if not accepted.new:
+        withdraw(files, job_id, key)
+        return accepted.job_id
     log("job queued", job_id=job_id, user_id=user, bytes=size)
     return job_id
 
@@ -146,6 +152,25 @@ def checked_options(upload: Request) -> dict[str, str]:
     return options
 
 
+def checked_priority(upload: Request) -> int | None:
+    """2, 1 or 0, as the specification has it, or None where nothing was said."""
+    value = upload.form.get("priority", "").strip().lower()
+    if not value:
+        return None
+    named = {**PRIORITIES, **{str(number): number for number in PRIORITIES.values()}}
+    if value not in named:
+        raise BadRequest("priority must be high, normal or low (or 2, 1 or 0).")
+    return named[value]
+
+
+def checked_key(upload: Request) -> str:
+    """The Idempotency-Key of a request, "" for none."""
+    key = upload.headers.get("Idempotency-Key", "").strip()
+    if len(key) > 255 or not key.isprintable():
+        raise BadRequest("The Idempotency-Key must be at most 255 printable characters.")
+    return key
+
+
 def clean_name(name: str) -> str:
     """What people called their file: shown, never used as a path."""
     name = re.split(r"[/\\]", name)[-1]
@@ -191,9 +216,14 @@ def register_errors(app: Flask) -> None:
         response.content_type = "application/json"
         return response  # type: ignore[return-value]
 
+    @app.errorhandler(queue_lib.Full)
+    def full(error: queue_lib.Full) -> Response:
+        refusal = TooManyRequests if isinstance(error, queue_lib.TooMany) else ServiceUnavailable
+        return http_error(refusal(str(error), retry_after=60))
+
     def away(error: Exception) -> Response:
         log("a request could not be served", "error", path=request.path, error=str(error))
         return http_error(ServiceUnavailable(AWAY, retry_after=5))
 
-    for kind in (storage.Unavailable, *queue_lib.Unavailable):
+    for kind in (storage.Unavailable, storage.Transient, *queue_lib.Unavailable):
         app.register_error_handler(kind, away)

@@ -10,6 +10,8 @@
 local Q = 'document_queue'
 local LISTS = {Q .. ':high', Q, Q .. ':low'}
 local LEASES, DELAYED, DEAD = Q .. ':leases', Q .. ':delayed', Q .. ':dead'
+local PARKED, PAUSED = Q .. ':parked', Q .. ':paused'
+local CANCELLED = 'Cancelled'
 local FOREIGN = 'foreign'        -- the nonce of a run by a worker that knows nothing of leases
 local WALK, ENOUGH = 500, 10     -- a look at a line ends after so many jobs, or so many pointers found
 local LPOS_DEPTH = 1000          -- the lowest places stand at the list's right end: deeper is not worth a scan
@@ -20,7 +22,7 @@ local set = cjson.decode(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
-local FIELDS = {'at', 'list', 'user', 'payload', 'run', 'attempts', 'nonce', 'settled', 'status', 'createdAt'}
+local FIELDS = {'at', 'list', 'user', 'payload', 'run', 'attempts', 'nonce', 'settled', 'cancel', 'since', 'status'}
 
 local function is_list(name) return name == LISTS[1] or name == LISTS[2] or name == LISTS[3] end
 
@@ -62,6 +64,7 @@ local function promote(list, user)
   while set.window == 0 or (tonumber(redis.call('HGET', list .. ':window', user)) or 0) < set.window do
     local id = redis.call('RPOP', parked)
     if not id then return end
+    redis.call('DECR', PARKED)
     local job = load(id)
     if job.at == 'parked' and job.list == list then push(job) end
   end
@@ -80,7 +83,8 @@ local function leave(list, id)
 end
 
 local function enter(job, first)
-  save(job, 'at', 'parked')
+  save(job, 'at', 'parked', 'since', now)
+  redis.call('INCR', PARKED)
   redis.call(first and 'RPUSH' or 'LPUSH', job.list .. ':parked:' .. job.user, job.id)
   promote(job.list, job.user)
 end
@@ -90,7 +94,9 @@ end
 local function take_out(job)
   redis.call('ZREM', LEASES, job.id)
   redis.call('ZREM', DELAYED, job.id)
-  if job.at == 'parked' then redis.call('LREM', job.list .. ':parked:' .. job.user, 0, job.id) end
+  if job.at == 'parked' then
+    redis.call('DECRBY', PARKED, redis.call('LREM', job.list .. ':parked:' .. job.user, 0, job.id))
+  end
   if job.list then leave(job.list, job.id) end
 end
 
@@ -130,7 +136,7 @@ local function ended_elsewhere(job)
 end
 
 local function to_front(job)
-  save(job, 'status', 'queued', 'progress', '0', 'stage', 'queued')
+  save(job, 'status', 'queued', 'progress', '0', 'stage', 'queued', 'since', now)
   push(job, true)
   redis.call('ZREM', LEASES, job.id)
 end
@@ -185,7 +191,9 @@ local function end_leases()
     if job.at ~= 'run' then
       redis.call('ZREM', LEASES, id)
     elseif not ended_elsewhere(job) then
-      if job.attempts >= set.attempts then
+      if job.cancel then
+        bury(job, CANCELLED)
+      elseif job.attempts >= set.attempts then
         bury(job, 'the worker died while processing it')
       else
         to_front(job)
@@ -227,6 +235,17 @@ local function walk(list)
   for i = #lost, 1, -1 do push(lost[i], true) end
 end
 
+-- Who has waited long at the head of a lower line becomes the head of the line above it.
+local function age(list, above)
+  local id = redis.call('ZRANGE', list .. ':open', 0, 0)[1]
+  local job = id and load(id)
+  if not job or job.at ~= list or now - (tonumber(job.since) or now) < set.max_wait then return end
+  job.list = above
+  save(job, 'list', above, 'since', now)
+  push(job, true)
+  leave(list, id)                -- the pointer left behind there starts nothing once the job is taken
+end
+
 local function next_event()
   local soonest
   for _, key in ipairs({LEASES, DELAYED}) do
@@ -240,15 +259,43 @@ end
 
 local verbs = {}
 
--- Fields of the job (options of the upload) follow as name, value, ... → 'queued', or 'already' for a known id.
-function verbs.enqueue(id, list, user, payload, ...)
-  local job = load(id)
-  if job.at then return 'already' end
+-- How many jobs of a user are not over. The sum over all leases and retries is asked for only where it can matter.
+local function open_jobs(user)
+  local count, theirs = 0, 0
+  for _, list in ipairs(LISTS) do
+    count = count + (tonumber(redis.call('HGET', list .. ':window', user)) or 0)
+    count = count + redis.call('LLEN', list .. ':parked:' .. user)
+  end
+  if count + redis.call('ZCARD', LEASES) + redis.call('ZCARD', DELAYED) < set.max_user_jobs then return count end
+  for _, key in ipairs({LEASES, DELAYED}) do
+    for _, id in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+      if load(id).user == user then theirs = theirs + 1 end
+    end
+  end
+  return count + theirs
+end
+
+local function waiting_jobs()
+  local count = tonumber(redis.call('GET', PARKED)) or 0
+  for _, list in ipairs(LISTS) do count = count + redis.call('ZCARD', list .. ':open') end
+  return count
+end
+
+-- key: an idempotency key of the user's, or ''. Fields of the job (options of the upload) follow as name, value, ...
+-- → {'queued' | 'already' | 'full' | 'too many', the id of the job that stands for this upload}
+function verbs.enqueue(id, list, user, payload, key, ...)
+  local job, same = load(id), Q .. ':same:' .. user .. ':' .. key
+  if job.at then return {'already', id} end
+  local first = key ~= '' and redis.call('GET', same)
+  if first then return {'already', first} end
+  if waiting_jobs() >= set.max_waiting then return {'full', ''} end
+  if open_jobs(user) >= set.max_user_jobs then return {'too many', ''} end
+  if key ~= '' then redis.call('SET', same, id, 'PX', set.same) end
   job.list, job.user, job.payload = list, user, payload
   save(job, 'status', 'queued', 'progress', '0', 'stage', 'queued', 'createdAt', now, 'list', list, 'user', user,
        'payload', payload, 'run', 0, 'attempts', 0, ...)
   enter(job)
-  return 'queued'
+  return {'queued', id}
 end
 
 -- → {'run', the job's hash}; or a word that says why this pointer starts nothing: over, held, early, strange, and
@@ -260,6 +307,10 @@ function verbs.claim(id, list, raw, nonce, patient)
     return {'run', redis.call('HGETALL', 'job:' .. id)}
   end
   local bare = not job.at
+  if (bare or is_list(job.at)) and redis.call('EXISTS', PAUSED) == 1 then
+    redis.call('RPUSH', list, raw)
+    return {'paused'}
+  end
   if bare then
     local entry = decode(raw)
     if not entry then return {'strange'} end
@@ -300,6 +351,8 @@ function verbs.finish(id, run, result)
   return 'ok'
 end
 
+local function bury_cancelled(job) bury(job, CANCELLED) end
+
 -- The three verbs that give a job up: only by the run that holds it, and the same one again says yes.
 local function give_up(verb, act)
   verbs[verb] = function(id, run, ...)
@@ -307,7 +360,8 @@ local function give_up(verb, act)
     if job.settled == mark then return 'ok' end
     if job.at ~= 'run' or job.run ~= tonumber(run) then return 'lost' end
     save(job, 'settled', mark)
-    return act(job, ...) or 'ok'
+    local way = job.cancel and bury_cancelled or act
+    return way(job, ...) or 'ok'
   end
 end
 
@@ -326,29 +380,62 @@ give_up('release', function(job)
   to_front(job)
 end)
 
+-- → 'cancelled' for a job that waited, 'cancelling' for one that runs (its worker hears of it), 'over', 'unknown'
+function verbs.cancel(id)
+  local job = load(id)
+  if not job.at then return 'unknown' end
+  if job.at == 'done' or job.at == 'dead' then return 'over' end
+  save(job, 'cancel', 1)
+  if job.at == 'run' then return 'cancelling' end
+  bury(job, CANCELLED)
+  return 'cancelled'
+end
+
+-- Out of the dead list, as a new job of its user's. → 'queued', or 'no' for what is not dead or was never a job
+function verbs.requeue(id)
+  local job = load(id)
+  if job.at ~= 'dead' or not (job.payload and job.user and is_list(job.list)) then return 'no' end
+  redis.call('HDEL', 'job:' .. id, 'error', 'cause', 'cancel', 'settled')
+  redis.call('PERSIST', 'job:' .. id)
+  save(job, 'status', 'queued', 'progress', '0', 'stage', 'queued', 'attempts', 0)
+  enter(job)
+  redis.call('ZREM', DEAD, id)
+  return 'queued'
+end
+
 -- id, run, progress, stage: the job that the calling worker is busy with ('' for none).
--- → {'mine' | 'lost' | 'idle', ms until the next lease ends or retry is due (-1: none)}
+-- → {'mine' | 'lost' | 'cancel' | 'idle', ms until the next lease ends or retry is due (-1: none), paused 1 or 0}
 function verbs.look_after(worker, id, run, progress, stage)
   local own = 'idle'
   if id ~= '' then
     local job = load(id)
-    own = (job.at == 'run' and job.run == tonumber(run)) and 'mine' or 'lost'
-    if own == 'mine' then
+    if job.at == 'run' and job.run == tonumber(run) then
+      own = job.cancel and 'cancel' or 'mine'
       redis.call('ZADD', LEASES, now + set.lease, id)
       save(job, 'progress', progress, 'stage', stage)
+    else
+      own = 'lost'
     end
   end
   end_leases()
   wake_delayed()
-  for _, list in ipairs(LISTS) do
+  for i, list in ipairs(LISTS) do
     walk(list)
+    if i > 1 then age(list, LISTS[i - 1]) end
     if tail_is_bare(list) then intake(list) end
   end
   if worker ~= '' then
     redis.call('HSET', 'worker:' .. worker, 'seen', now, 'job', id, 'stage', stage)
     redis.call('PEXPIRE', 'worker:' .. worker, set.lease * 3)
   end
-  return {own, next_event()}
+  return {own, next_event(), redis.call('EXISTS', PAUSED)}
+end
+
+-- ids → for each where it is, '' for an id that Redis knows nothing of
+function verbs.whereabouts(...)
+  local places = {}
+  for i, id in ipairs({...}) do places[i] = load(id).at or '' end
+  return places
 end
 
 -- A bare push whose hash is old and has nothing of ours: still in a list (then it is taken in), or gone with the

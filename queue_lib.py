@@ -15,7 +15,10 @@ It knows nothing of documents, files or MongoDB. Times are seconds in Python and
     L:parked:{user}              list    ids that wait for room in his window      enter             promote
     document_queue:leases        zset    id -> when its worker counts as dead      claim             settle
     document_queue:delayed       zset    id -> when it is tried again              retry             look_after
-    document_queue:dead          zset    id -> when it was given up                bury              JOB_TTL
+    document_queue:dead          zset    id -> when it was given up                bury, cancel      JOB_TTL, requeue
+    document_queue:parked        string  how many ids are parked in all            enter             promote
+    document_queue:paused        string  there while nothing is to be started      pause             resume
+    document_queue:same:{u}:{k}  string  the job of user u's Idempotency-Key k     enqueue           24 hours
     job:{id}                     hash    the wire's fields and `at`, the truth     all               JOB_TTL past end
     worker:{id}                  hash    when it was seen last, and its job        look_after        three leases
 """
@@ -27,11 +30,11 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import redis
@@ -40,6 +43,8 @@ from redis.retry import Retry
 
 NORMAL = "document_queue"
 LISTS = (NORMAL + ":high", NORMAL, NORMAL + ":low")
+PRIORITIES = {"high": 2, "normal": 1, "low": 0}  # the numbers are the specification's `priority?: number`
+DEAD, PAUSED = NORMAL + ":dead", NORMAL + ":paused"
 WIRE_FIELDS = ("status", "progress", "stage", "createdAt", "result", "error")
 NO_JOB = "This entry of the queue names no job; it is kept here as it came."
 GIVEN_UP = "Docdeck failed to process this document {attempts} times. Please try again later."
@@ -55,6 +60,21 @@ WrongPassword = redis.AuthenticationError
 
 _LUA = Path(__file__).with_name("queue_lib.lua").read_text()
 _JOB_ID = re.compile(r"[!-~]{1,200}")
+
+
+class Full(Exception):
+    """The queue takes no more jobs now; the text is a sentence."""
+
+
+class TooMany(Full):
+    """The queue takes no more jobs of this user now."""
+
+
+class Accepted(NamedTuple):
+    """The job that stands for what was enqueued, and whether this call made it."""
+
+    job_id: str
+    new: bool
 
 
 @dataclass(frozen=True)
@@ -74,8 +94,9 @@ class Queue:
 
     lease: seconds after which a silent worker counts as dead. block: longest wait for a job in one command.
     window: how many jobs of a user stand in a list at once (0: all). timeout: seconds a worker of somebody else's may
-    take for a job. ttl: seconds for which the hash of an ended job is kept. bare_wait: how long a claim waits for the
-    producer of a bare push to write its hash.
+    take for a job. ttl: seconds for which the hash of an ended job is kept. max_wait: seconds at the head of a lower
+    line before a job moves up. max_waiting, max_user_jobs: where `enqueue` refuses. bare_wait: how long a claim waits
+    for the producer of a bare push to write its hash. answer: seconds that Redis has for an answer, twice.
     """
 
     def __init__(
@@ -89,15 +110,22 @@ class Queue:
         max_attempts: int = 3,
         timeout: float = 1800,
         ttl: float = 7 * 86400,
+        max_wait: float = 600,
+        max_waiting: int = 100_000,
+        max_user_jobs: int = 2_000,
         bare_wait: float = 1,
         patience: float = 5,
+        answer: float = 5,
     ) -> None:
         self.worker = worker
+        self.lease = lease
         self.look_interval = lease / 12
-        self._block = block
+        self.block = block
+        self.ttl = ttl
         self._bare_wait = bare_wait
         self._next_look = 0.0
         self._longest_block = 0.0
+        self._paused = False
         self._settings = json.dumps(
             {
                 "lease": int(lease * 1000),
@@ -106,6 +134,10 @@ class Queue:
                 "timeout": int(timeout * 1000),
                 "ttl": int(ttl * 1000),
                 "delay": 300_000,
+                "max_wait": int(max_wait * 1000),
+                "max_waiting": max_waiting,
+                "max_user_jobs": max_user_jobs,
+                "same": 86_400_000,
                 "patience": int(patience * 1000),
             }
         )
@@ -116,13 +148,12 @@ class Queue:
             "decode_responses": True,
             "encoding_errors": "surrogateescape",
             "protocol": 2,
-            "lib_name": None,
-            "lib_version": None,
+            "driver_info": None,
         }
-        never, twice = Retry(ExponentialBackoff(), 0), Retry(ExponentialBackoff(cap=0.5), 2)
-        common["socket_connect_timeout"] = 2
+        never, once = Retry(ExponentialBackoff(), 0), Retry(ExponentialBackoff(cap=0.1), 1)
+        common["socket_connect_timeout"] = min(answer, 2)
         self._waiting = redis.Redis.from_url(url, socket_timeout=block + 5, retry=never, **common)
-        self._redis = redis.Redis.from_url(url, socket_timeout=5, retry=twice, **common)
+        self._redis = redis.Redis.from_url(url, socket_timeout=answer, retry=once, **common)
         # Without room Redis must go on settling jobs, but take no new ones.
         self._script = self._redis.register_script("#!lua flags=allow-oom\n" + _LUA)
         self._enqueue_script = self._redis.register_script("#!lua\n" + _LUA)
@@ -145,21 +176,35 @@ class Queue:
             max_attempts=int(os.environ.get("MAX_ATTEMPTS", "3")),
             timeout=float(os.environ.get("JOB_TIMEOUT", "1800")),
             ttl=float(os.environ.get("JOB_TTL", str(7 * 86400))),
+            max_wait=float(os.environ.get("LOW_MAX_WAIT", "600")),
+            max_waiting=int(os.environ.get("MAX_QUEUE_LENGTH", "100000")),
+            max_user_jobs=int(os.environ.get("MAX_USER_JOBS", "2000")),
             **settings,
         )
 
     # For the API ----------------------------------------------------------------------------------------------------
 
-    def enqueue(self, payload: Mapping[str, Any], options: Mapping[str, str] | None = None) -> bool:
-        """Put a job in line; True if it is new, False if its jobId was known already (then nothing changes).
+    def enqueue(
+        self,
+        payload: Mapping[str, Any],
+        options: Mapping[str, str] | None = None,
+        key: str = "",
+    ) -> Accepted:
+        """Put a job in line. A known jobId, or a key that this user has used within 24 hours, changes nothing.
 
-        payload: jobId, userId, fileUrl, fileName; it is pushed as JSON. options become fields of the job's hash.
-        Raises `Unavailable`; a second call with the same payload is safe.
+        payload: jobId, userId, fileUrl, fileName and perhaps priority (2, 1 or 0); it is pushed as JSON. options
+        become fields of the job's hash. Raises `Full`, `TooMany` and `Unavailable`; calling it twice is safe.
         """
         entry = json.dumps(payload, ensure_ascii=False)
         fields = [part for name, value in (options or {}).items() for part in (name, value)]
-        arguments = ["enqueue", self._settings, payload["jobId"], NORMAL, payload["userId"], entry, *fields]
-        return self._enqueue_script(args=arguments) == "queued"
+        place = LISTS[2 - payload.get("priority", PRIORITIES["normal"])]
+        arguments = ["enqueue", self._settings, payload["jobId"], place, payload["userId"], entry, key, *fields]
+        word, job_id = self._enqueue_script(args=arguments)
+        if word == "full":
+            raise Full("Too many documents are waiting at the moment. Please try again in a few minutes.")
+        if word == "too many":
+            raise TooMany("You have too many documents waiting. Please try again when some of them are done.")
+        return Accepted(job_id, word == "queued")
 
     def status(self, job_id: str) -> dict[str, Any] | None:
         """The job as the wire shows it: status, progress "0".."100", stage, createdAt (ms), result or error.
@@ -182,6 +227,43 @@ class Queue:
             answer.pop("error", None)
         return answer
 
+    def cancel(self, job_id: str) -> str:
+        """Says "cancelled" if it waited, "cancelling" if it runs and will end in seconds, else "over" or "unknown"."""
+        answer = self._call("cancel", job_id)
+        if answer == "unknown" and self._fields(job_id) and self._call("seek", job_id) == "known":
+            answer = self._call("cancel", job_id)  # a bare push that nobody had looked at yet
+        return answer
+
+    def whereabouts(self, job_ids: Sequence[str]) -> list[str]:
+        """Where each job is (`at`), "" for one that Redis knows nothing of; one command for up to 1,000."""
+        return self._call("whereabouts", *job_ids) if job_ids else []
+
+    def reason(self, job_id: str) -> str:
+        """Why a job is in the dead list."""
+        return self._fields(job_id).get("error", "")
+
+    # For the operator -----------------------------------------------------------------------------------------------
+
+    def requeue(self, job_id: str) -> bool:
+        """A job from the dead list starts anew, its attempts forgotten; False if it is not there, or is no job."""
+        return self._call("requeue", job_id) == "queued"
+
+    def dead(self) -> list[str]:
+        """The ids in the dead list, the latest first; cancelled jobs are among them."""
+        return self._redis.zrevrange(DEAD, 0, -1)  # type: ignore[return-value]
+
+    def requeue_all(self) -> int:
+        """Everything in the dead list but what its user cancelled; returns how many start anew."""
+        return sum(self._fields(job_id).get("cancel") is None and self.requeue(job_id) for job_id in self.dead())
+
+    def pause(self) -> None:
+        """No worker starts a job from now on, not even after a restart; jobs that run go on."""
+        self._redis.set(PAUSED, "1")
+
+    def resume(self) -> None:
+        """Jobs are started again; a waiting worker notices within five seconds."""
+        self._redis.delete(PAUSED)
+
     def ping(self) -> None:
         """Raises `Unavailable` unless Redis answers."""
         self._redis.ping()
@@ -197,6 +279,11 @@ class Queue:
         if time.monotonic() >= self._next_look:
             self.look_after()
         block = max(0.05, self._longest_block)
+        if self._paused:
+            self._next_look = 0.0
+            with may_interrupt():
+                time.sleep(min(block, 5))
+            return None
         with may_interrupt():
             popped = self._waiting.brpop(list(LISTS), timeout=block)
         if popped is None:
@@ -218,23 +305,28 @@ class Queue:
             if word != "wait":
                 break
             time.sleep(0.05)  # the producer's own HSET is on its way: there is no event to wait for
+        self._paused = word == "paused"
         if word != "run":
             return None
         stored = _pairs(rest[0])
         options = {name: value for name, value in stored.items() if name not in _INTERNAL}
         return Job(payload["jobId"], int(stored["run"]), int(stored["attempts"]), stored["user"], payload, options)
 
-    def look_after(self, job: Job | None = None, progress: int = 0, stage: str = "") -> bool:
-        """Renew the lease of the caller's job and repair what died elsewhere; False if that job is no longer his."""
-        mine = (job.id, job.run, progress, stage) if job else ("", 0, 0, "")
-        own, soonest = self._call("look_after", self.worker, *mine)
-        self._next_look = time.monotonic() + self.look_interval
-        self._longest_block = self._block if soonest < 0 else min(self._block, soonest / 1000)
-        return own != "lost"
+    def look_after(self, job: Job | None = None, progress: int = 0, stage: str = "") -> str:
+        """Renew the lease of the caller's job and repair what died elsewhere.
 
-    def beat(self, job: Job, progress: int, stage: str) -> bool:
+        Says of that job: "mine", "cancel" (mine, but its user wants it no more) or "lost" (somebody else's by now).
+        """
+        mine = (job.id, job.run, progress, stage) if job else ("", 0, 0, "")
+        own, soonest, paused = self._call("look_after", self.worker, *mine)
+        self._next_look = time.monotonic() + self.look_interval
+        self._longest_block = self.block if soonest < 0 else min(self.block, soonest / 1000)
+        self._paused = paused == 1
+        return own
+
+    def beat(self, job: Job, progress: int, stage: str) -> str:
         """`look_after`, when it is time for it: a busy worker calls this as often as it likes."""
-        return time.monotonic() < self._next_look or self.look_after(job, progress, stage)
+        return "mine" if time.monotonic() < self._next_look else self.look_after(job, progress, stage)
 
     def leave(self) -> None:
         """On the way out: the wait's connection is closed first, so that it pops nothing more, then one last look."""
@@ -274,7 +366,8 @@ class Queue:
             raise
 
 
-_INTERNAL = {*WIRE_FIELDS, "at", "list", "user", "payload", "run", "attempts", "nonce", "settled", "cause", "missedAt"}
+_INTERNAL = {*WIRE_FIELDS, "at", "list", "user", "payload", "run", "attempts", "nonce", "settled"}
+_INTERNAL |= {"cancel", "since", "cause", "missedAt"}
 
 
 def _parse(raw: str) -> dict[str, Any] | None:

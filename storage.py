@@ -1,7 +1,8 @@
 """Files and records: the S3 (or R2) bucket, the MongoDB database, and the download of a job's document.
 
-It knows nothing of Redis or of what a document says. Sizes are bytes, times seconds. What went wrong is one of two:
-`Unavailable` may work later, `Refused` never will, and its text is a sentence for the person who uploaded the file.
+It knows nothing of Redis or of what a document says. Sizes are bytes, times seconds. What went wrong is one of three:
+`Unavailable` (the bucket or MongoDB is away: nobody's file can be had), `Transient` (this file cannot be had now) and
+`Refused` (it never will be; the text is a sentence for the person who uploaded it).
 """
 
 import contextlib
@@ -30,7 +31,11 @@ GONE = "The uploaded file is no longer there. Please upload it again."
 
 
 class Unavailable(Exception):
-    """MongoDB, the bucket or the file's server did not answer as it should: try again later."""
+    """MongoDB or the bucket is away: whatever needs it has to wait."""
+
+
+class Transient(Exception):
+    """This file could not be downloaded this time: try again later."""
 
 
 class Refused(Exception):
@@ -38,9 +43,14 @@ class Refused(Exception):
 
 
 class Storage:
-    """One bucket and one database. Safe to share between threads; build it after a fork, never before."""
+    """One bucket and one database. Safe to share between threads; build it after a fork, never before.
 
-    def __init__(self, bucket: str, mongodb_uri: str, *, endpoint: str | None = None, pool: int = 10) -> None:
+    pool: connections to each. answer: seconds that MongoDB has for an answer.
+    """
+
+    def __init__(
+        self, bucket: str, mongodb_uri: str, *, endpoint: str | None = None, pool: int = 10, answer: float = 10
+    ) -> None:
         self.bucket = bucket
         self._endpoint = endpoint
         # R2 refuses the checksum trailers that boto3 sends by default, and knows one region.
@@ -57,18 +67,18 @@ class Storage:
         region = os.environ.get("AWS_REGION") or "auto"
         self._s3 = boto3.client("s3", region_name=region, endpoint_url=endpoint, config=config)
         self._mongo: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
-            mongodb_uri, serverSelectionTimeoutMS=5000, timeoutMS=10000, maxPoolSize=pool
+            mongodb_uri, timeoutMS=int(answer * 1000), maxPoolSize=pool
         )
         self._database = self._mongo.get_default_database("docdeck")
 
     @classmethod
-    def from_env(cls, pool: int = 10) -> "Storage":
+    def from_env(cls, **settings: Any) -> "Storage":
         """The bucket and database that the environment names; exits with a sentence where it names none."""
         missing = [name for name in ("S3_BUCKET", "MONGODB_URI") if not os.environ.get(name)]
         if missing:
             raise SystemExit(f"Set {' and '.join(missing)}: README.md has the table of variables.")
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3")
-        return cls(os.environ["S3_BUCKET"], os.environ["MONGODB_URI"], endpoint=endpoint, pool=pool)
+        return cls(os.environ["S3_BUCKET"], os.environ["MONGODB_URI"], endpoint=endpoint, **settings)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -116,7 +126,7 @@ class Storage:
         """Download a job's document; `tick` is called at every chunk and may raise to end it.
 
         Our own bucket is read by key: its link may have expired, or point to a bucket that is private. Raises
-        `Refused` for what is not there or too large, `Unavailable` for what may work later.
+        `Refused` for what is not there or too large, `Transient` and `Unavailable` for what may work later.
         """
         key = self.key_of(url)
         with self._object(key) if key else _foreign(url) as (expected, chunks), target.open("wb") as out:
@@ -128,7 +138,7 @@ class Storage:
                 if out.tell() > MAX_FILE:
                     raise Refused(TOO_LARGE)
             if expected is not None and out.tell() != expected:
-                raise Unavailable(f"the download ended after {out.tell()} of {expected} bytes")
+                raise Transient(f"the download ended after {out.tell()} of {expected} bytes")
 
     @contextlib.contextmanager
     def _object(self, key: str) -> Iterator[tuple[int | None, Iterator[bytes]]]:
@@ -175,6 +185,19 @@ class Storage:
         with _mongo_errors():
             self._close(job_id, user, {"status": "failed", "error": reason})
 
+    def prepare(self) -> None:
+        """Make the indexes; those that are there are left as they are."""
+        with _mongo_errors():
+            self._database.jobs.create_index([("status", 1), ("createdAt", 1)])
+
+    def waiting_jobs(self, older_than: float, younger_than: float) -> Iterator[dict[str, Any]]:
+        """The records that say "queued", of an age between the two: `_id`, `userId`, `payload`, `options`."""
+        now = _milliseconds()
+        ages = {"$lt": now - int(older_than * 1000), "$gt": now - int(younger_than * 1000)}
+        fields = {"userId": 1, "payload": 1, "options": 1}
+        with _mongo_errors():
+            yield from self._database.jobs.find({"status": "queued", "createdAt": ages}, fields)
+
     def _close(self, job_id: str, user: str, end: dict[str, str]) -> None:
         # Without an upsert: a job that was pushed by somebody else has no record, and needs none.
         self._database.jobs.update_one({"_id": job_id, "userId": user}, {"$set": {**end, "endedAt": _milliseconds()}})
@@ -203,7 +226,7 @@ def _foreign(url: str) -> Iterator[tuple[int | None, Iterator[bytes]]]:
     try:
         with requests.get(url, stream=True, timeout=(5, 10), allow_redirects=False) as answer:
             if answer.status_code in (408, 425, 429) or answer.status_code >= 500:
-                raise Unavailable(f"the file's server answered {answer.status_code}")
+                raise Transient(f"the file's server answered {answer.status_code}")
             if answer.status_code in (404, 410):
                 raise Refused(GONE)
             if answer.status_code != 200:
@@ -214,7 +237,7 @@ def _foreign(url: str) -> Iterator[tuple[int | None, Iterator[bytes]]]:
     except (InvalidSchema, InvalidURL, MissingSchema):
         raise Refused("The job's fileUrl is no http or https address.") from None
     except requests.RequestException as error:
-        raise Unavailable(f"the file could not be downloaded: {type(error).__name__}") from error
+        raise Transient(f"the file could not be downloaded: {type(error).__name__}") from error
 
 
 @contextlib.contextmanager
@@ -225,7 +248,9 @@ def _s3_errors() -> Iterator[None]:
         code = error.response.get("Error", {}).get("Code", "")
         if code in ("NoSuchKey", "404"):
             raise Refused(GONE) from None
-        raise Unavailable(f"the bucket answered {code}") from error
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500) >= 500 or code == "SlowDown":
+            raise Unavailable(f"the bucket answered {code}") from error
+        raise Transient(f"the bucket answered {code}") from error
     except BotoCoreError as error:
         raise Unavailable(f"the bucket does not answer: {type(error).__name__}") from error
 

@@ -1,6 +1,6 @@
 """The worker: takes a job, downloads its document, runs the pipeline, saves the cards, says so; and again.
 
-    python worker.py
+    python worker.py [--workers N]
 
 What a document does to the pipeline it does in a child of its own, under limits, with no connection and no secret in
 its memory; the worker itself only moves bytes, keeps the lease and decides what an error means. SIGTERM ends it within
@@ -8,17 +8,22 @@ a second: a job in hand is finished if the grace allows, else given back. What b
 what belongs to files and records in storage.
 """
 
+import argparse
 import contextlib
 import ctypes
+import itertools
 import json
 import multiprocessing
 import os
+import random
 import resource
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -37,8 +42,8 @@ from storage import Storage
 
 LOCAL_ENV = Path(__file__).with_name(".docdeck") / "env"
 HEARTBEAT = 0.2  # seconds between two looks at the child and the signals while a document is processed
+RECONCILE = 3600  # seconds between two looks for jobs that Redis forgot
 SCRATCH = "docdeck-worker-"
-OURS = "Docdeck could not process this document because of an error of its own."
 
 
 class Stop(Exception):
@@ -47,6 +52,10 @@ class Stop(Exception):
 
 class Lost(Exception):
     """The job belongs to somebody else by now: whatever this run made of it counts no more."""
+
+
+class Cancelled(Exception):
+    """The user wants the job in hand no more."""
 
 
 class ChildFailed(Exception):
@@ -62,32 +71,41 @@ class Limits:
 
 
 class Worker:
-    """One loop over one queue. grace: seconds for which a job in hand may go on after SIGTERM."""
+    """One loop over one queue.
 
-    def __init__(self, queue: Queue, files: Storage, *, limits: Limits, grace: float = 0) -> None:
+    grace: seconds for which a job in hand may go on after SIGTERM. stall: seconds after which a loop that has not
+    turned ends its process.
+    """
+
+    def __init__(self, queue: Queue, files: Storage, *, limits: Limits, grace: float = 0, stall: float = 72) -> None:
         self.queue = queue
         self.files = files
         self.limits = limits
         self.grace = grace
+        self.stall = stall
         self.deadline: float | None = None  # set by SIGTERM: when the job in hand has to end
         self.waiting = False
         self.outage_since: float | None = None
+        self.turned = time.monotonic()
+        self.reconciled: float | None = None
         self.scratch = _scratch_folder()
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._told_to_stop)
+        threading.Thread(target=self._watch, daemon=True).start()
         log("worker started", worker=self.queue.worker)
         while self.deadline is None:
             try:
+                self._reconcile()
                 job = self.queue.take(self._interruptible)
                 if job is not None:
                     self.handle(job)
                 self._outage_ends()
             except queue_lib.WrongPassword as error:
                 sys.exit(f"Redis refuses our password: {error}. Check UPSTASH_REDIS_URL.")
-            except queue_lib.Unavailable as error:
+            except (storage.Unavailable, queue_lib.Full, *queue_lib.Unavailable) as error:
                 self._wait_out(error)
             except Stop:
                 break
@@ -104,27 +122,28 @@ class Worker:
                 document = Path(folder) / "document"
                 self._download(job, document)
                 result = self._process(job, document)
-            self._keep(job, 90, "saving")
-            self.files.save_result(job.id, job.user, json.loads(result))
+            self._save(job, result)
             self._say(job, "job done" if self.queue.finish(job, result) else "job lost", started)
         except storage.Refused as error:
-            self.files.fail_job(job.id, job.user, str(error))
             self.queue.bury(job, str(error))
+            self._write_off(job, str(error))
             self._say(job, "job failed", started, reason=str(error))
-            self._drop_file(job)
-        except storage.Unavailable as error:
-            self._again(job, started, str(error))
+        except Cancelled:
+            self.queue.release(job)  # which a cancelled job does not survive
+            self._write_off(job, "Cancelled")
+            self._say(job, "job cancelled", started)
         except Lost:
             self._say(job, "job lost", started)
-        except Stop:
-            self.queue.release(job)
+        except (Stop, storage.Unavailable):
+            self.queue.release(job)  # neither is the job's fault
             self._say(job, "job released", started)
             raise
         except queue_lib.Unavailable:
             raise  # nothing can be settled without Redis: the lease runs out, the job comes back
-        except Exception as error:  # noqa: BLE001  a bug of ours: said with its traceback, and the job tried again
-            trace = str(error) if isinstance(error, ChildFailed) else traceback.format_exc()
-            self._again(job, started, trace)
+        except (storage.Transient, ChildFailed) as error:
+            self._again(job, started, str(error))
+        except Exception:  # noqa: BLE001  a bug of ours: said with its traceback, and the job tried again
+            self._again(job, started, traceback.format_exc())
 
     # A job's way ----------------------------------------------------------------------------------------------------
 
@@ -182,21 +201,40 @@ class Worker:
 
     def _keep(self, job: Job, percent: int, stage: str) -> None:
         """Renew the lease and write the progress, when it is time for it."""
+        self.turned = time.monotonic()
         try:
-            if not self.queue.beat(job, percent, stage):
-                raise Lost
+            match self.queue.beat(job, percent, stage):
+                case "lost":
+                    raise Lost
+                case "cancel":
+                    raise Cancelled
         except queue_lib.Unavailable as error:
             self._outage_begins(error)  # the document can be processed without Redis
+
+    def _save(self, job: Job, result: str) -> None:
+        """Save the result; a MongoDB that is away has as long as a lease to come back."""
+        patience = time.monotonic() + self.queue.lease
+        while True:
+            self._keep(job, 90, "saving")
+            try:
+                self.files.save_result(job.id, job.user, json.loads(result))
+                return
+            except storage.Unavailable as error:
+                self._outage_begins(error)
+                if time.monotonic() >= patience or self.deadline is not None:
+                    raise
+                time.sleep(self.queue.lease / 12)
 
     def _again(self, job: Job, started: float, cause: str) -> None:
         self.queue.retry(job, cause)
         self._say(job, "job will be retried", started, level="error", cause=cause, attempt=job.attempts)
 
-    def _drop_file(self, job: Job) -> None:
-        """A document that was refused will not be read again: its upload need not be paid for."""
+    def _write_off(self, job: Job, reason: str) -> None:
+        """The job is over without a result: its record says so, and its upload need not be paid for any longer."""
         key = self.files.key_of(str(job.payload.get("fileUrl")))
-        if key is not None:
-            with contextlib.suppress(storage.Unavailable):
+        with contextlib.suppress(storage.Unavailable, storage.Transient):  # the record is mended by _reconcile
+            self.files.fail_job(job.id, job.user, reason)
+            if key is not None:
                 self.files.delete(key)
 
     def _say(self, job: Job, message: str, started: float, level: str = "info", **fields: Any) -> None:
@@ -225,26 +263,54 @@ class Worker:
     def _outage_begins(self, error: Exception) -> None:
         if self.outage_since is None:
             self.outage_since = time.monotonic()
-            log("redis is away", "error", error=str(error))
+            log("a server is away", "error", error=f"{type(error).__name__}: {error}")
 
     def _outage_ends(self) -> None:
         if self.outage_since is not None:
-            log("redis is back", seconds=round(time.monotonic() - self.outage_since, 1))
+            log("all servers are back", seconds=round(time.monotonic() - self.outage_since, 1))
             self.outage_since = None
 
     def _wait_out(self, error: Exception) -> None:
+        """A server is away: wait, the longer the longer it is, at most five seconds, no two workers in step."""
         self._outage_begins(error)
-        away = time.monotonic() - (self.outage_since or 0)
+        self.turned = time.monotonic()
+        away = self.turned - (self.outage_since or 0)
         with contextlib.suppress(Stop), self._interruptible():
-            time.sleep(min(5, 0.2 + away / 2))
+            time.sleep(min(5, 0.2 + away / 2) * random.uniform(0.5, 1))
+
+    # Care -----------------------------------------------------------------------------------------------------------
+
+    def _reconcile(self) -> None:
+        """At the start and hourly: what MongoDB holds as queued for ten minutes and Redis does not know runs again.
+
+        A failover of Redis to a stale copy forgets such jobs. Those older than a hash's life are left alone: of them
+        Redis may have forgotten the end as well.
+        """
+        self.turned = time.monotonic()
+        if self.reconciled is not None and self.turned - self.reconciled < RECONCILE:
+            return
+        self.files.prepare()
+        records = self.files.waiting_jobs(older_than=600, younger_than=self.queue.ttl - 600)
+        while batch := list(itertools.islice(records, 500)):
+            for record, place in zip(batch, self.queue.whereabouts([record["_id"] for record in batch]), strict=True):
+                if place == "dead":
+                    self.files.fail_job(record["_id"], record["userId"], self.queue.reason(record["_id"]))
+                elif not place and self.queue.enqueue(record["payload"], record["options"]).new:
+                    log("a job that redis had lost is queued again", job_id=record["_id"], user_id=record["userId"])
+        self.reconciled = self.turned
+
+    def _watch(self) -> None:
+        """In a thread: a loop that has not turned for so long will not turn again. Non-zero means: start me again."""
+        while time.monotonic() - self.turned < self.stall:
+            time.sleep(self.stall / 20)
+        log("the worker hangs and is ended", "error", worker=self.queue.worker)
+        os._exit(70)
 
 
 # The child ------------------------------------------------------------------------------------------------------------
 
 
-def run_pipeline(
-    pipe: Connection, path: str, job_id: str, title: str, options: dict[str, str], limits: Limits
-) -> None:
+def run_pipeline(pipe: Connection, path: str, job_id: str, title: str, options: dict[str, str], limits: Limits) -> None:
     """What runs in the child: one document, then the end. Answers through the pipe, in JSON."""
     from pipeline import BadDocument, CompletePipeline12Stages
 
@@ -290,8 +356,6 @@ def die_with_parent() -> None:
     """Linux: no orphan goes on computing when the worker was killed with -9 (elsewhere its next message fails)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
-        if os.getppid() == 1:
-            os._exit(1)
 
 
 # Start ----------------------------------------------------------------------------------------------------------------
@@ -342,16 +406,52 @@ def use_local_servers() -> None:
         os.environ.setdefault(name, value)
 
 
-def main() -> None:
-    """Read the environment, start the forkserver, then the clients, then work."""
-    use_local_servers()
+def work() -> None:
+    """One loop: read the environment, start the forkserver, then the clients, then work."""
     start_forkserver()
     seconds, megabytes = float(os.environ.get("JOB_TIMEOUT", "1800")), int(os.environ.get("JOB_MEMORY_MB", "1024"))
-    draining = float(os.environ.get("RAILWAY_DEPLOYMENT_DRAINING_SECONDS") or 0)
     queue = Queue.from_env(f"{socket.gethostname()}-{os.getpid()}")
-    files = Storage.from_env(pool=2)
-    with contextlib.closing(files):
-        Worker(queue, files, limits=Limits(seconds, megabytes), grace=max(0, draining - 5)).run()
+    with contextlib.closing(Storage.from_env(pool=2)) as files:
+        Worker(queue, files, limits=Limits(seconds, megabytes), grace=grace(), stall=3 * queue.lease).run()
+
+
+def grace() -> float:
+    """Seconds for which a job in hand may go on after SIGTERM: what Railway leaves, less five to go in."""
+    return max(0, float(os.environ.get("RAILWAY_DEPLOYMENT_DRAINING_SECONDS") or 0) - 5)
+
+
+def work_in(loops: int) -> None:
+    """Several loops, each a process of its own; one that dies is started again, SIGTERM reaches all."""
+    running: list[subprocess.Popen[bytes]] = []
+    stopping = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+        for process in running:
+            process.terminate()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    while not stopping.is_set():
+        running[:] = [process for process in running if process.poll() is None]
+        while len(running) < loops and not stopping.is_set():
+            running.append(subprocess.Popen([sys.executable, __file__], preexec_fn=die_with_parent))
+        stopping.wait(1)
+    for process in running:
+        process.terminate()
+        process.wait()
+
+
+def main() -> None:
+    """Read the command line and the environment, then work."""
+    parser = argparse.ArgumentParser(description="Take documents from the queue and make flashcards of them.")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="how many documents at once (1)")
+    loops = parser.parse_args().workers
+    use_local_servers()
+    if loops > 1:
+        work_in(loops)
+    else:
+        work()
 
 
 if __name__ == "__main__":

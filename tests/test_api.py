@@ -27,13 +27,14 @@ def new_client() -> Iterator[FlaskClient]:
 
 
 @pytest.fixture
-def client(servers: dict[str, str], redis_url: str) -> Iterator[FlaskClient]:
+def client(files: Storage, redis_url: str) -> Iterator[FlaskClient]:
     with new_client() as client:
         yield client
 
 
 @pytest.fixture
-def files(servers: dict[str, str]) -> Iterator[Storage]:
+def files(servers: dict[str, str], mongo_uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
+    monkeypatch.setenv("MONGODB_URI", mongo_uri)
     with contextlib.closing(Storage.from_env()) as files:
         yield files
 
@@ -44,10 +45,17 @@ def db(redis_url: str) -> Iterator["redis.Redis"]:
         yield connection
 
 
-def upload(client: FlaskClient, content: bytes | None = TEXT, name: str = "water.txt", **fields: str) -> Any:
+def upload(
+    client: FlaskClient, content: bytes | None = TEXT, name: str = "water.txt", key: str = "", **fields: str
+) -> Any:
     document = {} if content is None else {"file": (name, content)}
     form = requests.Request("POST", "http://docdeck.test", data={"userId": "ann", **fields}, files=document).prepare()
-    return client.post("/api/upload-document-async", data=form.body, content_type=form.headers["Content-Type"])
+    return client.post(
+        "/api/upload-document-async",
+        data=form.body,
+        content_type=form.headers["Content-Type"],
+        headers={"Idempotency-Key": key} if key else {},
+    )
 
 
 def everything(files: Storage, db: "redis.Redis") -> tuple[int, int, int]:
@@ -75,7 +83,7 @@ def test_an_upload_is_answered_at_once_and_is_durable_in_all_three_places(
 
 def test_the_status_of_a_waiting_job_has_the_contracts_fields_only(client: FlaskClient) -> None:
     job_id = upload(client).json["jobId"]
-    status = client.get(f"/api/job-status/{job_id}")
+    status: Any = client.get(f"/api/job-status/{job_id}")
     assert status.status_code == 200
     assert sorted(status.json) == ["createdAt", "progress", "stage", "status"]
     assert (status.json["status"], status.json["progress"]) == ("queued", "0")
@@ -99,8 +107,21 @@ def test_options_travel_in_the_hash_and_not_in_the_list(client: FlaskClient, db:
         (TEXT, {"userId": "a\nb"}, "The userId must be at most 200 printable characters."),
         (TEXT, {"maxPhrases": "many"}, "maxPhrases must be a number from 0 to 200."),
         (TEXT, {"maxWords": "201"}, "maxWords must be a number from 0 to 200."),
+        (TEXT, {"priority": "urgent"}, "priority must be high, normal or low (or 2, 1 or 0)."),
+        (TEXT, {"key": "k" * 256}, "The Idempotency-Key must be at most 255 printable characters."),
     ],
-    ids=["no file", "0 bytes", "over 50 MB", "no user", "long user", "unprintable user", "no number", "too many"],
+    ids=[
+        "no file",
+        "0 bytes",
+        "over 50 MB",
+        "no user",
+        "long user",
+        "unprintable user",
+        "no number",
+        "too many",
+        "priority",
+        "long key",
+    ],
 )
 def test_bad_input_gets_its_sentence_and_leaves_nothing_behind(
     client: FlaskClient, files: Storage, db: "redis.Redis", content: bytes | None, fields: dict[str, str], sentence: str
@@ -169,6 +190,43 @@ def test_every_error_is_json_with_a_sentence(client: FlaskClient, method: str, p
     assert answer.json["error"].endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("said", "line"), [("high", ":high"), ("2", ":high"), ("Normal", ""), ("1", ""), ("low", ":low"), ("0", ":low")]
+)
+def test_a_priority_chooses_the_line(client: FlaskClient, db: "redis.Redis", said: str, line: str) -> None:
+    job_id = upload(client, priority=said).json["jobId"]
+    (entry,) = db.lrange(NORMAL + line, 0, -1)
+    assert json.loads(entry)["jobId"] == job_id
+
+
+def test_a_second_upload_with_the_same_idempotency_key_is_the_first_job(
+    client: FlaskClient, files: Storage, db: "redis.Redis"
+) -> None:
+    first = upload(client, key="essay-7").json
+    before = everything(files, db)
+    assert upload(client, key="essay-7").json == first
+    assert everything(files, db) == before
+    assert upload(client, key="essay-7", userId="bob").json["jobId"] != first["jobId"]
+
+
+def test_too_many_jobs_of_a_user_are_429_and_a_full_queue_is_503(
+    files: Storage, db: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAX_USER_JOBS", "1")
+    monkeypatch.setenv("MAX_QUEUE_LENGTH", "2")
+    with new_client() as client:
+        assert upload(client).status_code == 200
+        before = everything(files, db)
+        refused = upload(client)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "60")
+        assert refused.json["error"].startswith("You have too many documents waiting.")
+        assert everything(files, db) == before
+        assert upload(client, userId="bob").status_code == 200
+        refused = upload(client, userId="cid")
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "60")
+        assert refused.json["error"].startswith("Too many documents are waiting")
+
+
 def test_health_and_readiness_name_the_parts(client: FlaskClient) -> None:
     assert client.get("/healthz").json == {"status": "ok", "service": "docdeck"}
     ready = client.get("/readyz")
@@ -179,7 +237,7 @@ def test_health_and_readiness_name_the_parts(client: FlaskClient) -> None:
 
 
 def test_readiness_says_within_seconds_which_part_is_away(
-    servers: dict[str, str], redis_url: str, monkeypatch: pytest.MonkeyPatch, free_port: int
+    files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch, free_port: int
 ) -> None:
     monkeypatch.setenv("UPSTASH_REDIS_URL", f"redis://127.0.0.1:{free_port}/0")
     with new_client() as client:
@@ -191,7 +249,7 @@ def test_readiness_says_within_seconds_which_part_is_away(
 
 
 def test_an_upload_that_redis_does_not_take_is_503_and_leaves_no_file_and_no_record(
-    servers: dict[str, str], files: Storage, db: "redis.Redis", monkeypatch: pytest.MonkeyPatch, free_port: int
+    files: Storage, db: "redis.Redis", monkeypatch: pytest.MonkeyPatch, free_port: int
 ) -> None:
     before = everything(files, db)
     monkeypatch.setenv("UPSTASH_REDIS_URL", f"redis://127.0.0.1:{free_port}/0")

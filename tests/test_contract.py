@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import redis
 import requests
-from tests.support import Service
 
 import api
 from pipeline import CompletePipeline12Stages
+from tests.support import Service
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 PDF, TXT = SAMPLES / "how-a-city-drinks.pdf", SAMPLES / "how-a-city-drinks.txt"
@@ -122,8 +122,9 @@ def test_the_address_that_the_specifications_upload_makes_is_read_from_our_priva
 
 
 def test_the_specifications_worker_drains_a_queue_that_our_api_filled(
-    servers: dict[str, str], redis_url: str
+    servers: dict[str, str], redis_url: str, mongo_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("MONGODB_URI", mongo_uri)
     app = api.create_app()
     with (
         contextlib.closing(app.extensions["storage"]),

@@ -8,15 +8,13 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import redis
+
+from queue_lib import NORMAL, Queue
+from tests.queue_tools import LEASE, at, drain, make_queue, nothing_left, payload, take, without_looks
 from tests.support import wait_until
-
-from queue_lib import NORMAL, Job, Queue
-
-LEASE = 0.6
 
 
 @pytest.fixture
@@ -30,61 +28,18 @@ def queue(redis_url: str) -> Queue:
     return make_queue(redis_url)
 
 
-def make_queue(url: str, worker: str = "w1", **settings: Any) -> Queue:
-    return Queue(url, worker, **{"lease": LEASE, "block": 0.2, "bare_wait": 0.3, "patience": 0.1, **settings})
-
-
-def payload(job_id: str, user: str = "ann") -> dict[str, str]:
-    return {"jobId": job_id, "userId": user, "fileUrl": f"http://files.test/{job_id}", "fileName": f"{job_id}.pdf"}
-
-
-def take(queue: Queue, seconds: float = 5) -> Job:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        job = queue.take()
-        if job is not None:
-            return job
-    raise AssertionError(f"no job came within {seconds} seconds")
-
-
-def drain(queue: Queue) -> list[str]:
-    """Finish what is there, in the order in which it comes, until nothing comes any more."""
-    order = []
-    while (job := queue.take()) is not None:
-        assert queue.finish(job, '{"flashcards": []}')
-        order.append(job.id)
-    return order
-
-
-def without_looks(queue: Queue) -> None:
-    queue._next_look = time.monotonic() + 60
-
-
-def nothing_left(db: "redis.Redis") -> None:
-    kinds = ("", ":high", ":low")
-    for name in [NORMAL + kind + part for kind in kinds for part in ("", ":open", ":owner", ":window")]:
-        assert not db.exists(name), f"{name} is left over"
-    for name in (":leases", ":delayed"):
-        assert not db.exists(NORMAL + name), f"{name} is left over"
-    assert db.keys("*:parked:*") == []
-
-
-def at(db: "redis.Redis", job_id: str) -> str | None:
-    return db.hget(f"job:{job_id}", "at")  # type: ignore[return-value]
-
-
 # The common way -----------------------------------------------------------------------------------------------------
 
 
 def test_a_job_is_taken_with_its_payload_and_options_and_ends_completed(queue: Queue, db: "redis.Redis") -> None:
-    assert queue.enqueue(payload("a"), {"maxWords": "3"})
+    assert queue.enqueue(payload("a"), {"maxWords": "3"}) == ("a", True)
     assert queue.status("a") == {
         "status": "queued", "progress": "0", "stage": "queued", "createdAt": int(db.hget("job:a", "createdAt") or 0)
     }  # fmt: skip
     job = take(queue)
     assert (job.id, job.run, job.attempts, job.user) == ("a", 1, 1, "ann")
     assert (job.payload, job.options) == (payload("a"), {"maxWords": "3"})
-    assert queue.look_after(job, 30, "phrases")
+    assert queue.look_after(job, 30, "phrases") == "mine"
     status = queue.status("a") or {}
     assert (status["status"], status["progress"], status["stage"]) == ("processing", "30", "phrases")
     assert queue.finish(job, '{"flashcards": [1]}')
@@ -95,13 +50,13 @@ def test_a_job_is_taken_with_its_payload_and_options_and_ends_completed(queue: Q
 
 
 def test_enqueueing_a_known_id_again_changes_nothing_at_any_time_of_its_life(queue: Queue, db: "redis.Redis") -> None:
-    assert queue.enqueue(payload("a"))
-    assert not queue.enqueue(payload("a"))
+    assert queue.enqueue(payload("a")).new
+    assert queue.enqueue(payload("a")) == ("a", False)
     assert db.llen(NORMAL) == 1
     job = take(queue)
-    assert not queue.enqueue(payload("a"))
+    assert queue.enqueue(payload("a")) == ("a", False)
     queue.finish(job, "{}")
-    assert not queue.enqueue(payload("a"))
+    assert queue.enqueue(payload("a")) == ("a", False)
     assert queue.take() is None
     nothing_left(db)
 
@@ -162,7 +117,7 @@ def test_a_job_whose_worker_died_runs_again_when_its_lease_is_over(queue: Queue,
     second = take(queue)
     assert LEASE * 0.8 < time.monotonic() - started < LEASE + 2
     assert (second.id, second.run, second.attempts) == ("a", 2, 2)
-    assert not queue.look_after(first, 50, "phrases"), "the first run must learn that it lost its job"
+    assert queue.look_after(first, 50, "phrases") == "lost"
     assert queue.finish(second, "{}")
     nothing_left(db)
 
@@ -173,7 +128,7 @@ def test_a_lease_that_is_renewed_keeps_the_job_past_its_first_end(queue: Queue, 
     job = take(queue)
     ends = time.monotonic() + 2 * LEASE
     while time.monotonic() < ends:
-        assert queue.look_after(job, 10, "context")
+        assert queue.look_after(job, 10, "context") == "mine"
         assert other.take() is None
     assert queue.finish(job, "{}")
 
