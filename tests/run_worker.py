@@ -1,12 +1,23 @@
-"""A real worker with the short times that fault tests need: python -m tests.run_worker LEASE GRACE SECONDS"""
+"""A real worker with the short times that fault tests need: python -m tests.run_worker LEASE GRACE SECONDS
+
+With SECONDS below zero its loop hangs in its first job, for the test of the watchdog.
+"""
 
 import contextlib
 import os
 import sys
+import threading
 
-from queue_lib import Queue
+from queue_lib import Job, Queue
 from storage import Storage
 from worker import Limits, Worker, start_forkserver
+
+
+class Hanging(Worker):
+    """A worker with the worst of bugs."""
+
+    def handle(self, job: Job) -> None:
+        threading.Event().wait()
 
 
 def main() -> None:
@@ -14,7 +25,8 @@ def main() -> None:
     start_forkserver()
     queue = Queue(os.environ["UPSTASH_REDIS_URL"], f"test-{os.getpid()}", lease=lease, block=lease * 0.9)
     with contextlib.closing(Storage.from_env(pool=2)) as files:
-        Worker(queue, files, limits=Limits(seconds, megabytes=1024), grace=grace).run()
+        kind, stall = (Hanging, 3 * lease) if seconds < 0 else (Worker, 72)
+        kind(queue, files, limits=Limits(seconds, megabytes=1024), grace=grace, stall=stall).run()
 
 
 if __name__ == "__main__":

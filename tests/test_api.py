@@ -32,19 +32,6 @@ def client(files: Storage, redis_url: str) -> Iterator[FlaskClient]:
         yield client
 
 
-@pytest.fixture
-def files(servers: dict[str, str], mongo_uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
-    monkeypatch.setenv("MONGODB_URI", mongo_uri)
-    with contextlib.closing(Storage.from_env()) as files:
-        yield files
-
-
-@pytest.fixture
-def db(redis_url: str) -> Iterator["redis.Redis"]:
-    with redis.Redis.from_url(redis_url, decode_responses=True) as connection:
-        yield connection
-
-
 def upload(
     client: FlaskClient, content: bytes | None = TEXT, name: str = "water.txt", key: str = "", **fields: str
 ) -> Any:

@@ -7,7 +7,6 @@ an index once all are done or dead.
 import json
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 import redis
@@ -15,12 +14,6 @@ import redis
 from queue_lib import NORMAL, Queue
 from tests.queue_tools import LEASE, at, drain, make_queue, nothing_left, payload, take, without_looks
 from tests.support import wait_until
-
-
-@pytest.fixture
-def db(redis_url: str) -> Iterator["redis.Redis"]:
-    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
-        yield client
 
 
 @pytest.fixture

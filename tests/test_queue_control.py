@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 
 import pytest
 import redis
@@ -10,12 +9,6 @@ import redis
 from queue_lib import DEAD, NORMAL, Full, Queue, TooMany
 from tests.queue_tools import at, drain, make_queue, nothing_left, payload, take
 from tests.support import wait_until
-
-
-@pytest.fixture
-def db(redis_url: str) -> Iterator["redis.Redis"]:
-    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
-        yield client
 
 
 @pytest.fixture

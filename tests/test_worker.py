@@ -9,140 +9,36 @@ import os
 import signal
 import subprocess
 import sys
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
+import dev
 from queue_lib import NORMAL, Queue
 from storage import Storage
-from tests.support import wait_until
-
-ROOT = Path(__file__).parent.parent
-SAMPLE = (ROOT / "samples" / "how-a-city-drinks.txt").read_text()
-LEASE = 1.2
-
-Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-def db(redis_url: str) -> Iterator["redis.Redis"]:
-    with redis.Redis.from_url(redis_url, decode_responses=True) as connection:
-        yield connection
-
-
-@pytest.fixture
-def files(servers: dict[str, str], mongo_uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
-    monkeypatch.setenv("MONGODB_URI", mongo_uri)  # the worker's environment, too
-    with closing(Storage.from_env()) as files:
-        yield files
+from tests.support import descendants, wait_until
+from tests.worker_tools import (
+    LEASE,
+    SAMPLE,
+    Start,
+    ended,
+    in_the_pipeline,
+    long_document,
+    nothing_left,
+    running,
+    status,
+    submit,
+    the_child,
+    worker_log,
+    worker_process,
+)
 
 
 @pytest.fixture
 def queue(redis_url: str) -> Queue:
     return Queue(redis_url, lease=LEASE)
-
-
-@pytest.fixture
-def start_worker(files: Storage, redis_url: str, tmp_path: Path) -> Iterator[Start]:
-    """Starts a worker; its log is in tmp_path, its downloads are in tmp_path/tmp."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(lease: float = LEASE, grace: float = 0, seconds: float = 60) -> subprocess.Popen[str]:
-        (tmp_path / "tmp").mkdir(exist_ok=True)
-        log = tmp_path / f"worker-{len(started)}.log"
-        environment = {**os.environ, "UPSTASH_REDIS_URL": redis_url, "TMPDIR": str(tmp_path / "tmp")}
-        command = [sys.executable, "-m", "tests.run_worker", str(lease), str(grace), str(seconds)]
-        with log.open("w") as out:
-            process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=out, stderr=out, text=True, start_new_session=True
-            )
-        started.append(process)
-        wait_until(lambda: "worker started" in log.read_text(), 20, "the worker's start")
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-
-
-def submit(queue: Queue, files: Storage, content: bytes | str, name: str = "water.txt", **options: str) -> str:
-    """What the API does with an upload."""
-    job_id = str(uuid.uuid4())
-    body = content.encode() if isinstance(content, str) else content
-    key = files.put(BytesIO(body), len(body), "ann", job_id)
-    payload = {"jobId": job_id, "userId": "ann", "fileUrl": files.link(key), "fileName": name}
-    files.create_job(payload, options, len(body))
-    assert queue.enqueue(payload, options).new
-    return job_id
-
-
-def status(queue: Queue, job_id: str) -> dict[str, Any]:
-    return queue.status(job_id) or {}
-
-
-def ended(queue: Queue, job_id: str, seconds: float = 60) -> dict[str, Any]:
-    wait_until(lambda: status(queue, job_id)["status"] in ("completed", "failed"), seconds, "the job's end")
-    return status(queue, job_id)
-
-
-def in_the_pipeline(queue: Queue, job_id: str) -> None:
-    """Wait until the child is at work on the document."""
-    wait_until(lambda: int(status(queue, job_id)["progress"]) >= 20, 30, "the pipeline's progress")
-
-
-def long_document(words: int) -> str:
-    return "\n\n".join([SAMPLE] * (words // len(SAMPLE.split()) + 1))
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes below a process, from /proc."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = stat.read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        parents[int(text.split()[0])] = int(text.rpartition(")")[2].split()[1])
-    found, front = [], [pid]
-    while front:
-        front = [child for child, parent in parents.items() if parent in front]
-        found += front
-    return found
-
-
-def running(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if Path(f"/proc/{pid}/stat").exists() and not is_zombie(pid)]
-
-
-def is_zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
-def the_child(worker: subprocess.Popen[str]) -> int:
-    """The process in which the pipeline runs: the one below the forkserver."""
-
-    def below_forkserver() -> list[int]:
-        return [pid for server in descendants(worker.pid) for pid in descendants(server)]
-
-    wait_until(lambda: bool(below_forkserver()), 20, "the pipeline's child")
-    return below_forkserver()[0]
-
-
-def nothing_left(db: "redis.Redis", tmp_path: Path) -> None:
-    for part in ("", ":open", ":owner", ":window", ":leases", ":delayed"):
-        assert not db.exists(NORMAL + part), f"{NORMAL + part} is left over"
-    left = [path for folder in (tmp_path / "tmp").glob("docdeck-worker-*") for path in folder.iterdir()]
-    assert left == []
 
 
 def test_a_document_becomes_cards_with_its_result_in_redis_and_in_mongodb(
@@ -270,27 +166,19 @@ def test_a_job_without_a_usable_address_fails_with_a_sentence(
     nothing_left(db, tmp_path)
 
 
-def test_a_redis_that_is_not_there_is_waited_for_and_said_once(
-    redis_url: str, files: Storage, tmp_path: Path, free_port: int
-) -> None:
-    import dev
-
-    environment = {**os.environ, "UPSTASH_REDIS_URL": f"redis://127.0.0.1:{free_port}/0"}
-    log = tmp_path / "worker.log"
-    with log.open("w") as out:
-        command = [sys.executable, "-m", "tests.run_worker", "1", "0", "60"]
-        worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
+def test_a_redis_that_is_not_there_is_waited_for_and_said_once(files: Storage, tmp_path: Path, free_port: int) -> None:
+    worker = worker_process(tmp_path, lease=1, UPSTASH_REDIS_URL=f"redis://127.0.0.1:{free_port}/0")
     try:
-        wait_until(lambda: "a server is away" in log.read_text(), 20, "the outage's line")
+        wait_until(lambda: "a server is away" in worker_log(tmp_path), 20, "the outage's line")
         (tmp_path / "redis").mkdir()
         server = subprocess.Popen(dev.redis_command(tmp_path / "redis", free_port), stdout=subprocess.DEVNULL)
         try:
-            wait_until(lambda: "all servers are back" in log.read_text(), 20, "the outage's end")
+            wait_until(lambda: "all servers are back" in worker_log(tmp_path), 20, "the outage's end")
+            assert worker.poll() is None
         finally:
             server.kill()
             server.wait()
-        assert worker.poll() is None
-        assert log.read_text().count("redis is away") == 1 or "all servers are back" in log.read_text()
+        assert worker_log(tmp_path).count("all servers are back") == 1
     finally:
         worker.kill()
         worker.wait()
@@ -319,5 +207,3 @@ def test_the_child_sees_no_secret_and_no_connection(
     assert "MONGODB_URI" not in environment
     sockets = [os.readlink(fd) for fd in Path(f"/proc/{child}/fd").iterdir() if fd.exists()]
     assert not [link for link in sockets if link.startswith("socket:")]
-
-

@@ -1,0 +1,100 @@
+"""What a deployment reads: Procfile, gunicorn.conf.py, Dockerfile, .dockerignore, .env.example, apt-packages.txt."""
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import requests
+import yaml
+
+import dev
+from tests.support import ROOT, find_free_port, wait_until
+
+PROCFILE = (ROOT / "Procfile").read_text()
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+SERVICE = [path for path in ROOT.glob("*.py") if path.name != "dev.py"]
+
+
+def test_the_procfile_is_a_yaml_map_of_commands_that_pass_on_signals() -> None:
+    commands = yaml.safe_load(PROCFILE)
+    assert commands == dev.procfile()
+    assert set(commands) == {"web", "worker"}
+    for command in commands.values():
+        assert command.startswith("exec ")
+        assert not re.search(r"[|;&<>]|: | #", command)
+
+
+def test_gunicorn_serves_both_kinds_of_addresses_logs_json_to_stdout_and_obeys_sigterm(
+    servers: dict[str, str], tmp_path: Path
+) -> None:
+    port = find_free_port()
+    env = {**os.environ, "PORT": str(port), "WEB_CONCURRENCY": "1", "HOME": str(tmp_path)}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    command = dev.leashed(["/bin/sh", "-c", dev.procfile()["web"]])
+    with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
+        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=err)
+    try:
+        hosts = ["127.0.0.1", "[::1]"] if socket.has_dualstack_ipv6() else ["127.0.0.1"]
+        with requests.Session() as session:  # keeps its connections, as a proxy does
+            for host in hosts:
+
+                def answers(url: str = f"http://{host}:{port}/healthz") -> bool:
+                    with contextlib.suppress(requests.ConnectionError):
+                        return session.get(url, timeout=5).json() == {"status": "ok", "service": "docdeck"}
+                    return False
+
+                wait_until(answers, 20, f"the answer at {host}")
+            before = time.monotonic()
+            process.terminate()
+            assert process.wait(20) == 0
+            assert time.monotonic() - before < 5
+    finally:
+        process.kill()
+        process.wait()
+    assert (tmp_path / "err").read_text() == ""
+    lines = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+    assert any(line["message"].startswith("Listening at") for line in lines)
+    assert all({"time", "level", "message"} <= set(line) for line in lines)
+    assert not any("/healthz" in str(line) for line in lines)
+    assert list(tmp_path.glob(".gunicorn*")) == []
+
+
+def test_the_image_is_built_on_the_projects_python_and_runs_the_worker_as_nobody_special() -> None:
+    version = (ROOT / ".python-version").read_text().strip()
+    assert re.findall(r"^FROM (.*)$", DOCKERFILE, re.M) == [f"python:{version}-slim"]
+    assert re.findall(r"^USER (.*)$", DOCKERFILE, re.M) not in ([], ["root"])
+    command = json.loads(re.findall(r"^CMD (.*)$", DOCKERFILE, re.M)[0])
+    assert ["exec", *command] == shlex.split(dev.procfile()["worker"])
+    assert re.findall(r"requirements\S*\.txt", re.sub(r"#.*", "", DOCKERFILE)) == ["requirements.txt"] * 2
+
+
+def test_no_secret_and_no_local_server_gets_into_the_image() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert ".*" in ignored  # .env, .git, .venv, .docdeck
+    assert "requirements-local.txt" in ignored
+    assert not any(path.name in ignored for path in SERVICE)
+    assert not {"pipeline", "web", "queue_lib.lua", "gunicorn.conf.py", "requirements.txt"} & set(ignored)
+
+
+def test_every_variable_that_the_service_reads_stands_in_env_example() -> None:
+    named = set(re.findall(r"^#?([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.M))
+    read = set()
+    for path in SERVICE:
+        read |= set(re.findall(r"environ(?:\.get\(|\[)\"([A-Z0-9_]+)\"", path.read_text()))
+    assert read - named == {"REDIS_URL"}  # the other name of UPSTASH_REDIS_URL
+    assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= named  # boto3 reads these
+
+
+def test_every_program_that_a_test_needs_stands_in_apt_packages() -> None:
+    packages = {line for line in (ROOT / "apt-packages.txt").read_text().splitlines() if not line.startswith("#")}
+    needed = set()
+    for path in (ROOT / "tests").rglob("*.py"):
+        needed |= set(re.findall(r"\bneed\(\"[^\"]+\", \"([^\"]+)\"\)", path.read_text()))
+    assert needed <= packages

@@ -1,0 +1,202 @@
+"""Servers that go away while a worker is at it, and workers that hang: nobody exits for it, nothing is lost.
+
+Redis' own outages are in test_network.py.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import redis
+
+import dev
+from queue_lib import Queue
+from storage import Storage
+from tests.support import ROOT, descendants, find_free_port, wait_until
+from tests.worker_tools import (
+    LEASE,
+    SAMPLE,
+    Start,
+    ended,
+    in_the_pipeline,
+    long_document,
+    nothing_left,
+    status,
+    submit,
+    the_child,
+    worker_log,
+    worker_process,
+)
+
+
+@pytest.fixture
+def queue(redis_url: str) -> Queue:
+    return Queue(redis_url, lease=LEASE)
+
+
+class Mongo:
+    """A MongoDB of our own, to be stopped and started again on the same data."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.folder.mkdir()
+        self.port = find_free_port()
+        self.uri = f"mongodb://127.0.0.1:{self.port}/docdeck"
+        self.start()
+
+    def start(self) -> None:
+        command = dev.leashed(dev.mongodb_command(self.folder, self.port))
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda: dev.mongodb_answers(self.port), 20, "MongoDB")
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def mongo(tmp_path: Path, files: Storage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mongo]:
+    server = Mongo(tmp_path / "mongodb")
+    monkeypatch.setenv("MONGODB_URI", server.uri)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_files(mongo: Mongo) -> Iterator[Storage]:
+    with closing(Storage.from_env(answer=2)) as files:
+        yield files
+
+
+def test_a_result_outlives_a_mongodb_that_is_away_when_it_is_to_be_saved(
+    start_worker: Start, mongo: Mongo, own_files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+) -> None:
+    worker = start_worker()
+    job_id = submit(queue, own_files, long_document(60_000))
+    in_the_pipeline(queue, job_id)
+    mongo.stop()
+    wait_until(lambda: "a server is away" in worker_log(tmp_path), 30, "the outage's line")
+    mongo.start()
+    assert ended(queue, job_id)["status"] == "completed"
+    assert own_files.result(job_id) is not None
+    assert db.hget(f"job:{job_id}", "attempts") == "1", "an outage is not the job's fault"
+    assert worker.poll() is None
+    wait_until(lambda: "all servers are back" in worker_log(tmp_path), 10, "the outage's end")
+    assert worker_log(tmp_path).count("a server is away") == 1
+    nothing_left(db, tmp_path)
+
+
+def test_a_bucket_that_is_away_is_waited_for_and_costs_no_attempt(
+    files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+) -> None:
+    job_id = submit(queue, files, SAMPLE)
+    nowhere = f"http://127.0.0.1:{find_free_port()}"
+    worker = worker_process(tmp_path, AWS_ENDPOINT_URL_S3=nowhere)
+    try:
+        wait_until(lambda: worker_log(tmp_path).count("job released") >= 3, 30, "three tries")
+        assert worker_log(tmp_path).count("a server is away") == 1
+        assert int(db.hget(f"job:{job_id}", "attempts") or 0) <= 1
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(10) == 0
+    good = worker_process(tmp_path)
+    try:
+        assert ended(queue, job_id)["status"] == "completed"
+    finally:
+        good.kill()
+        good.wait()
+    nothing_left(db, tmp_path)
+
+
+def test_what_mongodb_holds_as_queued_and_redis_lost_runs_after_all(
+    start_worker: Start, files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+) -> None:
+    lost, young = submit(queue, files, SAMPLE, maxWords="1"), submit(queue, files, SAMPLE)
+    db.flushall()  # what a failover to a stale copy does
+    eleven_minutes_ago = int(time.time() * 1000) - 660_000
+    files._database.jobs.update_one({"_id": lost}, {"$set": {"createdAt": eleven_minutes_ago}})
+    start_worker()
+    wait_until(lambda: queue.status(lost) is not None, 10, "the job's return")
+    assert ended(queue, lost)["status"] == "completed"
+    cards = json.loads(ended(queue, lost)["result"])["flashcards"]
+    assert [card["word_type"] for card in cards].count("word") == 1, "its options came back as well"
+    assert queue.status(young) is None, "it may be on its way from the API"
+
+
+def test_a_record_of_a_job_that_died_learns_of_its_end(
+    start_worker: Start, files: Storage, queue: Queue, db: "redis.Redis"
+) -> None:
+    job_id = submit(queue, files, SAMPLE)
+    eleven_minutes_ago = int(time.time() * 1000) - 660_000
+    files._database.jobs.update_one({"_id": job_id}, {"$set": {"createdAt": eleven_minutes_ago}})
+    assert queue.cancel(job_id) == "cancelled"
+    start_worker()
+
+    def record() -> dict[str, object]:
+        return files._database.jobs.find_one({"_id": job_id}) or {}
+
+    wait_until(lambda: record()["status"] == "failed", 10, "the record's end")
+    assert record()["error"] == "Cancelled"
+
+
+def test_cancelling_a_running_job_ends_its_child_within_three_seconds(
+    start_worker: Start, files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+) -> None:
+    worker = start_worker(lease=24)
+    job_id = submit(queue, files, long_document(400_000))
+    child = the_child(worker)
+    assert queue.cancel(job_id) == "cancelling"
+    asked = time.monotonic()
+    wait_until(lambda: child not in descendants(worker.pid), 10, "the child's end")
+    assert time.monotonic() - asked < 3
+    wait_until(lambda: status(queue, job_id)["status"] == "failed", 5, "the cancelled job's end")
+    assert status(queue, job_id)["error"] == "Cancelled"
+    good = submit(queue, files, SAMPLE)
+    assert ended(queue, good)["status"] == "completed"
+    nothing_left(db, tmp_path)
+
+
+def test_a_worker_whose_loop_hangs_ends_itself_and_its_job_goes_to_another(
+    start_worker: Start, files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+) -> None:
+    hanging = start_worker(seconds=-1)  # tests/run_worker.py makes such a worker's loop hang in its first job
+    job_id = submit(queue, files, SAMPLE)
+    assert hanging.wait(20) == 70
+    assert "the worker hangs and is ended" in worker_log(tmp_path)
+    start_worker()
+    assert ended(queue, job_id)["status"] == "completed"
+    nothing_left(db, tmp_path)
+
+
+def test_several_loops_share_a_parent_that_starts_again_what_dies_and_passes_sigterm_on(
+    files: Storage, redis_url: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "loops.log"
+    with log.open("w") as out:
+        command = [sys.executable, "worker.py", "--workers", "2"]
+        parent = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, start_new_session=True)
+
+    def loops() -> list[int]:
+        return [pid for pid, command in descendants(parent.pid).items() if command.endswith("worker.py")]
+
+    try:
+        wait_until(lambda: log.read_text().count("worker started") == 2, 30, "both loops")
+        os.kill(loops()[0], signal.SIGKILL)
+        wait_until(lambda: log.read_text().count("worker started") == 3, 30, "the third loop")
+        assert len(loops()) == 2
+        family = descendants(parent.pid)
+        parent.send_signal(signal.SIGTERM)
+        assert parent.wait(5) == 0
+        wait_until(lambda: not [pid for pid in family if Path(f"/proc/{pid}").exists()], 5, "the end of all")
+    finally:
+        parent.kill()
+        parent.wait()
+
+
