@@ -91,25 +91,28 @@ def submit(upload: Request, queue: Queue, files: Storage) -> str:
     payload: dict[str, Any] = {"jobId": job_id, "userId": user, "fileUrl": files.link(key), "fileName": name}
     if priority is not None:
         payload["priority"] = priority
+    written = False
     try:
         files.create_job(payload, options, size)
+        written = True
         accepted = queue.enqueue(payload, options, idempotency_key)
     except (storage.Unavailable, queue_lib.Full, *queue_lib.Unavailable):
-        withdraw(files, job_id, key)
+        withdraw(files, key, job_id, written)
         raise
     if not accepted.new:
-        withdraw(files, job_id, key)
+        withdraw(files, key, job_id, written)
         return accepted.job_id
     log("job queued", job_id=job_id, user_id=user, bytes=size)
     return job_id
 
 
-def withdraw(files: Storage, job_id: str, key: str) -> None:
-    """Nobody has been given this jobId: its record and its file are of no use."""
+def withdraw(files: Storage, key: str, job_id: str, written: bool) -> None:
+    """Nobody has been given this jobId: its file, and its record if it was written, are of no use."""
     try:
-        files.delete_job(job_id)
         files.delete(key)
-    except storage.Unavailable as error:
+        if written:
+            files.delete_job(job_id)
+    except (storage.Unavailable, storage.Transient) as error:
         log("an upload without a job was left behind", "warning", job_id=job_id, key=key, error=str(error))
 
 

@@ -6,6 +6,7 @@ only a pointer here; where a job really is stands in its hash (`at`) and in one 
 worker calls, puts a lost pointer back. The moves are Lua, in queue_lib.lua: each is one command and may be sent twice.
 
 It knows nothing of documents, files or MongoDB. Times are seconds in Python and milliseconds of Redis' clock in Redis.
+For the operator: python queue_lib.py pause | resume | dead | cancel ID | requeue ID | requeue-all
 
     key                          type    what it holds                             written by        ends
     document_queue, :high, :low  list    pointers: the payloads, BRPOPped          push, producers   popped
@@ -29,6 +30,7 @@ import os
 import random
 import re
 import secrets
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -391,3 +393,27 @@ def _status(stored: Mapping[str, str]) -> str:
     if at == "run" and told == "queued":
         return "processing"
     return told
+
+
+def main(arguments: list[str]) -> None:
+    """What an operator asks of the queue that the environment names."""
+    match arguments:
+        case ["pause"]:
+            Queue.from_env().pause()
+        case ["resume"]:
+            Queue.from_env().resume()
+        case ["dead"]:
+            queue = Queue.from_env()
+            print("\n".join(f"{job_id}  {queue.reason(job_id)}" for job_id in queue.dead()))
+        case ["cancel", job_id]:
+            print(Queue.from_env().cancel(job_id))
+        case ["requeue", job_id]:
+            print("queued" if Queue.from_env().requeue(job_id) else "not in the dead list")
+        case ["requeue-all"]:
+            print(f"{Queue.from_env().requeue_all()} queued")
+        case _:
+            raise SystemExit("python queue_lib.py pause | resume | dead | cancel ID | requeue ID | requeue-all")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -11,11 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 import redis
 
+import api
 import dev
 from queue_lib import Queue
 from storage import Storage
@@ -200,3 +202,37 @@ def test_several_loops_share_a_parent_that_starts_again_what_dies_and_passes_sig
         parent.wait()
 
 
+
+
+@pytest.mark.parametrize("what", ["redis frozen", "redis away", "mongodb away", "bucket away"])
+def test_the_api_answers_503_with_retry_after_within_two_seconds_and_claims_nothing(
+    files: Storage, mongo: Mongo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
+) -> None:
+    (tmp_path / "redis").mkdir()
+    port = find_free_port()
+    server = subprocess.Popen(dev.redis_command(tmp_path / "redis", port), stdout=subprocess.DEVNULL)
+    monkeypatch.setenv("UPSTASH_REDIS_URL", f"redis://127.0.0.1:{port}/0")
+    if what == "bucket away":
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{find_free_port()}")
+    try:
+        wait_until(lambda: dev.redis_answers(port), 10, "Redis")
+        app = api.create_app()
+        with closing(app.extensions["storage"]), app.test_client() as client:
+            if what == "redis frozen":
+                server.send_signal(signal.SIGSTOP)
+            if what == "redis away":
+                server.kill()
+                server.wait()
+            if what == "mongodb away":
+                mongo.stop()
+            asked = time.monotonic()
+            form = {"userId": "ann", "file": (BytesIO(SAMPLE.encode()), "water.txt")}
+            answer = client.post("/api/upload-document-async", data=form)
+            assert time.monotonic() - asked < 2.5, "two seconds, and half a one for a busy machine"
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+            assert answer.json == {"error": api.AWAY}
+            ready = client.get("/readyz")
+            assert (ready.status_code, list((ready.json or {}).values()).count("ok")) == (503, 2)
+    finally:
+        server.kill()
+        server.wait()

@@ -6,6 +6,7 @@ import time
 import pytest
 import redis
 
+import queue_lib
 from queue_lib import DEAD, NORMAL, Full, Queue, TooMany
 from tests.queue_tools import at, drain, make_queue, nothing_left, payload, take
 from tests.support import wait_until
@@ -178,6 +179,23 @@ def test_a_job_popped_just_before_a_pause_keeps_its_place(queue: Queue, db: "red
     wait_until(lambda: queue.look_after() and not queue._paused, 5, "the resume")
     assert drain(queue) == ["a", "b"]
     nothing_left(db)
+
+
+def test_an_operator_can_do_all_of_this_from_a_shell(
+    queue: Queue, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queue.enqueue(payload("bad"))
+    queue.bury(take(queue), "a bad day")
+    queue_lib.main(["dead"])
+    queue_lib.main(["requeue", "bad"])
+    queue_lib.main(["requeue", "bad"])
+    queue_lib.main(["requeue-all"])
+    queue_lib.main(["pause"])
+    assert queue.take() is None
+    queue_lib.main(["resume"])
+    queue_lib.main(["cancel", "bad"])
+    said = capsys.readouterr().out.splitlines()
+    assert said == ["bad  a bad day", "queued", "not in the dead list", "0 queued", "cancelled"]
 
 
 # Idempotency and limits -----------------------------------------------------------------------------------------------
