@@ -296,9 +296,7 @@ class Queue:
     def _claim(self, source: str, raw: str) -> Job | None:
         payload = _parse(raw)
         if payload is None:
-            digest = hashlib.sha256(raw.encode(errors="surrogateescape")).hexdigest()[:16]
-            self._call("reject", "malformed-" + digest, raw, NO_JOB)
-            return None
+            return self._reject(raw)
         nonce = secrets.token_hex(8)
         deadline = time.monotonic() + self._bare_wait
         while True:
@@ -308,11 +306,17 @@ class Queue:
                 break
             time.sleep(0.05)  # the producer's own HSET is on its way: there is no event to wait for
         self._paused = word == "paused"
+        if word == "strange":
+            return self._reject(raw)
         if word != "run":
             return None
         stored = _pairs(rest[0])
         options = {name: value for name, value in stored.items() if name not in _INTERNAL}
         return Job(payload["jobId"], int(stored["run"]), int(stored["attempts"]), stored["user"], payload, options)
+
+    def _reject(self, raw: str) -> None:
+        digest = hashlib.sha256(raw.encode(errors="surrogateescape")).hexdigest()[:16]
+        self._call("reject", "malformed-" + digest, raw, NO_JOB)
 
     def look_after(self, job: Job | None = None, progress: int = 0, stage: str = "") -> str:
         """Renew the lease of the caller's job and repair what died elsewhere.

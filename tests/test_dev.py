@@ -341,8 +341,10 @@ def test_what_is_half_installed_is_installed_again(
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("# nothing\n")
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
-    (tmp_path / ".venv" / "bin" / "python").symlink_to(Path(sys.executable).resolve())  # one that was never finished
-    (tmp_path / ".venv" / "pyvenv.cfg").write_text(f"home = {Path(sys.executable).resolve().parent}\n")
+    python = Path(sys.executable).resolve()  # what follows is a .venv whose making was cut off: no pip yet
+    (tmp_path / ".venv" / "bin" / "python").symlink_to(python)
+    cfg = f"home = {python.parent}\ninclude-system-site-packages = false\n"
+    (tmp_path / ".venv" / "pyvenv.cfg").write_text(cfg)
     dev.install("requirements.txt")
     assert (tmp_path / ".venv" / "bin" / "pip").exists()
     dev.install("requirements.txt")

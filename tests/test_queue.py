@@ -380,6 +380,15 @@ def test_an_entry_that_is_no_job_is_kept_in_the_dead_list_and_the_next_one_runs(
     assert kept == (entry if isinstance(entry, bytes) else entry.encode())
 
 
+def test_a_push_whose_job_key_is_no_hash_is_kept_in_the_dead_list_as_well(queue: Queue, db: "redis.Redis") -> None:
+    db.set("job:text", "not a hash")
+    db.lpush(NORMAL, json.dumps(payload("text")))
+    assert drain(queue) == []
+    (dead,) = queue.dead()
+    assert json.loads(db.hget(f"job:{dead}", "payload") or "")["jobId"] == "text"
+    assert db.get("job:text") == "not a hash"
+
+
 def test_strange_keys_and_ids_do_not_stop_the_care_for_others(queue: Queue, db: "redis.Redis") -> None:
     db.set("job:text", "not a hash")
     db.zadd(NORMAL + ":open", {"text": -5, "nowhere": -4})

@@ -1,0 +1,20 @@
+# The worker. The API is the same image with another command: docker run IMAGE gunicorn "api:create_app()"
+#
+# Python as in .python-version. The specification's 3.10 is too old for numpy 2.4.6, pymongo 4.20.0, dnspython 2.9.2
+# and regex 2026.11.15, which requirements.txt pins and which need 3.11.
+FROM python:3.13-slim
+
+WORKDIR /app
+
+# Before the code: a change of the code does not install everything again.
+COPY requirements.txt .
+RUN pip install --no-cache-dir -r requirements.txt
+
+COPY . .
+
+# Nothing in /app is written to; downloads go to /tmp.
+RUN useradd --system docdeck
+USER docdeck
+
+# The list form: SIGTERM has to reach Python and not a shell.
+CMD ["python", "worker.py"]

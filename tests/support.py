@@ -1,0 +1,133 @@
+"""What several tests need and no fixture is: waiting with a deadline, and a whole stack of their own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+import dev
+
+ROOT = Path(__file__).parent.parent
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], seconds: float, what: str) -> T:
+    """Wait until a condition holds; what it then gives. Fails after so many seconds, naming what did not come."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what} did not come within {seconds} seconds")
+        time.sleep(0.02)
+    return value
+
+
+def find_free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def need(program: str, package: str) -> str:
+    """The path of a program, e.g. need("chromium", "chromium"). Without it: skipped on a laptop, failed in CI."""
+    path = shutil.which(program)
+    if path:
+        return path
+    sentence = f"{program} is missing: install the Debian package {package}"
+    if os.environ.get("CI"):
+        pytest.fail(sentence)
+    pytest.skip(sentence)
+
+
+def without_servers() -> dict[str, str]:
+    """This environment as it is on a machine where nothing is set, so that dev.py starts servers of its own."""
+    ours = {*sum(dev.URLS.values(), ()), *dev.S3_VARIABLES}
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
+def start_dev(*arguments: str | Path, output: Path, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """`python dev.py run ARGUMENTS`, what it says in a file; it dies with this process. env: where no server is set."""
+    command = dev.leashed([sys.executable, str(ROOT / "dev.py"), "run", *map(str, arguments)])
+    with output.open("wb") as out:
+        return subprocess.Popen(command, env=env or without_servers(), stdout=out, stderr=subprocess.STDOUT)
+
+
+def wait_ready(process: subprocess.Popen[bytes], output: Path, seconds: float = 60) -> None:
+    """Wait for the line `Docdeck is ready`; fails with what was said instead."""
+
+    def ready_or_ended() -> bool:
+        return b"Docdeck is ready" in output.read_bytes() or process.poll() is not None
+
+    wait_until(ready_or_ended, seconds, "the line `Docdeck is ready`")
+    assert process.poll() is None, output.read_text()
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """The processes below a process: pid to command line, from /proc. Zombies do not count."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if state != "Z":
+            children.setdefault(int(parent), []).append(int(stat.parent.name))
+    found: dict[int, str] = {}
+    waiting = [pid]
+    while waiting:
+        for child in children.get(waiting.pop(), []):
+            found[child] = command_line(child)
+            waiting.append(child)
+    return found
+
+
+def command_line(pid: int) -> str:
+    """A process' command line; "" if there is no such process, or only what a parent has not yet asked for."""
+    try:
+        return (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+@dataclass
+class Service:
+    """A whole stack of its own: servers, API and workers, as `dev.py run` starts them.
+
+    url: of the API. data: its folder, with logs/. env: the variables that lead to its servers. process: dev.py's.
+    output: what dev.py said. seconds: how long its start took.
+    """
+
+    url: str
+    data: Path
+    env: dict[str, str]
+    process: subprocess.Popen[bytes]
+    output: Path
+    seconds: float
+
+    def stop(self, number: int = signal.SIGTERM) -> float:
+        """Stop it by a signal; how many seconds that took."""
+        started = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(20)
+        return time.monotonic() - started
+
+
+def start_service(data: Path, *arguments: str, port: int = 0) -> Service:
+    """A stack that is ready, on a free port if none is named."""
+    port = port or find_free_port()
+    output = data.with_suffix(".out")
+    started = time.monotonic()
+    process = start_dev("--port", str(port), "--data", data, *arguments, output=output)
+    wait_ready(process, output)
+    seconds = time.monotonic() - started
+    env = dict(line.split("=", 1) for line in (data / "env").read_text().splitlines())
+    return Service(f"http://127.0.0.1:{port}", data, env, process, output, seconds)

@@ -1,0 +1,56 @@
+// The two routes of the service that the page uses. Knows nothing of the page.
+
+export const MAX_FILE = 50 * 1024 * 1024; // bytes
+export const TOO_LARGE = "File too large (max 50MB)"; // the server's own sentence for the same limit
+const PATIENCE = 60_000; // ms for one status: a deck over a slow line takes its time
+
+/** The server said no: `sentence` is its own, or null where it gave none. */
+export class Refused extends Error {
+  constructor(code, sentence) {
+    super(sentence ?? `status ${code}`);
+    this.code = code;
+    this.sentence = sentence;
+  }
+}
+
+/** No answer, or none that came from the service: worth asking again. */
+export class Unreachable extends Error {}
+
+/** Sends a file; resolves to its jobId. `signal` ends the upload. */
+export async function upload(file, userId, signal) {
+  const form = new FormData();
+  form.append("userId", userId);
+  form.append("file", file);
+  const response = await reach("/api/upload-document-async", { method: "POST", body: form, signal });
+  const answer = await json(response);
+  if (!response.ok || typeof answer?.jobId !== "string") {
+    throw new Refused(response.status, typeof answer?.error === "string" ? answer.error : null);
+  }
+  return answer.jobId;
+}
+
+/** How far a job is, as the server says it; null when it does not know the job (any more). */
+export async function askStatus(jobId) {
+  const response = await reach(`/api/job-status/${encodeURIComponent(jobId)}`, { signal: AbortSignal.timeout(PATIENCE) });
+  const answer = await json(response);
+  if (response.status === 404 && answer?.error) return null;
+  if (!response.ok || typeof answer?.status !== "string") throw new Unreachable(`status ${response.status}`);
+  return answer;
+}
+
+async function reach(address, options) {
+  try {
+    return await fetch(address, options);
+  } catch (error) {
+    throw new Unreachable(error.message);
+  }
+}
+
+/** The answer's JSON; null for what is none, such as the error page of a proxy or half an answer. */
+async function json(response) {
+  try {
+    return await response.json();
+  } catch {
+    return null;
+  }
+}
