@@ -367,7 +367,7 @@ def start_forkserver() -> None:
     So it is started before any client exists, with an environment of its own.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipeline", "queue_lib", "storage", "monitoring"])
+    context.set_forkserver_preload(["pipeline.warm", "queue_lib", "storage", "monitoring"])
     ours = dict(os.environ)
     kept = {name: value for name, value in ours.items() if name in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")}
     kept["PYTHONPATH"] = str(Path(__file__).parent)

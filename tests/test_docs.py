@@ -28,7 +28,7 @@ def variables_of_the_code() -> set[str]:
     """The names that the service reads from the environment."""
     named = set()
     for file in [*(ROOT / f"{name}.py" for name in SERVICE), ROOT / "gunicorn.conf.py"]:
-        named |= set(re.findall(r'os\.environ(?:\.get\(|\[)\s*"([A-Z][A-Z0-9_]+)"', file.read_text()))
+        named |= set(re.findall(r"""os\.environ(?:\.get\(|\[)\s*["']([A-Z][A-Z0-9_]+)["']""", file.read_text()))
     return named
 
 
