@@ -310,6 +310,8 @@ class Queue:
             return self._reject(raw)
         if word != "run":
             return None
+        # The first progress comes soon, so that whoever waits sees the job move.
+        self._next_look = min(self._next_look, time.monotonic() + self.look_interval / 4)
         stored = _pairs(rest[0])
         options = {name: value for name, value in stored.items() if name not in _INTERNAL}
         return Job(payload["jobId"], int(stored["run"]), int(stored["attempts"]), stored["user"], payload, options)

@@ -5,7 +5,7 @@ import { recall, remember } from "./store.js";
 
 const one = (count, singular, plural) => `${count} ${count === 1 ? singular : plural}`;
 
-const texts = {
+export const texts = {
   en: {
     language: "Language",
     title: "Long reads in, flashcards out",
