@@ -5,6 +5,6 @@ The language model alone takes half a second, which a fork of a process that has
 
 from pipeline import CompletePipeline12Stages
 
-SENTENCE = "The old lighthouse keeper climbed the spiral staircase every evening and lit the paraffin lamp above the bay."
+SENTENCE = "The old lighthouse keeper climbed the stairs every evening and lit the paraffin lamp above the bay."
 
 CompletePipeline12Stages().process_document(" ".join([SENTENCE] * 4), "warm", "warm")
