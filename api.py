@@ -91,26 +91,30 @@ def submit(upload: Request, queue: Queue, files: Storage) -> str:
     payload: dict[str, Any] = {"jobId": job_id, "userId": user, "fileUrl": files.link(key), "fileName": name}
     if priority is not None:
         payload["priority"] = priority
-    written = False
     try:
         files.create_job(payload, options, size)
-        written = True
-        accepted = queue.enqueue(payload, options, idempotency_key)
-    except (storage.Unavailable, queue_lib.Full, *queue_lib.Unavailable):
-        withdraw(files, key, job_id, written)
+    except storage.Unavailable:
+        withdraw(files, key)
         raise
-    if not accepted.new:
-        withdraw(files, key, job_id, written)
-        return accepted.job_id
-    log("job queued", job_id=job_id, user_id=user, bytes=size)
-    return job_id
+    try:
+        # Redis may have put the job in line although its answer was lost. So an outage here withdraws nothing: what
+        # did not get into the line is enqueued from its record by a worker.
+        accepted = queue.enqueue(payload, options, idempotency_key)
+    except queue_lib.Full:
+        withdraw(files, key, job_id)
+        raise
+    if accepted.job_id != job_id:
+        withdraw(files, key, job_id)
+    else:
+        log("job queued", job_id=job_id, user_id=user, bytes=size)
+    return accepted.job_id
 
 
-def withdraw(files: Storage, key: str, job_id: str, written: bool) -> None:
+def withdraw(files: Storage, key: str, job_id: str | None = None) -> None:
     """Nobody has been given this jobId: its file, and its record if it was written, are of no use."""
     try:
         files.delete(key)
-        if written:
+        if job_id is not None:
             files.delete_job(job_id)
     except (storage.Unavailable, storage.Transient) as error:
         log("an upload without a job was left behind", "warning", job_id=job_id, key=key, error=str(error))
@@ -135,8 +139,8 @@ def checked_user(upload: Request) -> str:
     user = upload.form.get("userId", "").strip()
     if not user:
         raise BadRequest('No userId: send it as the form field "userId".')
-    if len(user) > 200 or not user.isprintable():
-        raise BadRequest("The userId must be at most 200 printable characters.")
+    if len(user) > 200 or not user.isprintable() or user in (".", ".."):  # which would mean a folder in a link
+        raise BadRequest("The userId must be at most 200 printable characters, and neither . nor ..")
     return user
 
 
@@ -228,5 +232,5 @@ def register_errors(app: Flask) -> None:
         log("a request could not be served", "error", path=request.path, error=str(error))
         return http_error(ServiceUnavailable(AWAY, retry_after=5))
 
-    for kind in (storage.Unavailable, storage.Transient, *queue_lib.Unavailable):
+    for kind in (storage.Unavailable, storage.Transient, queue_lib.Unavailable):
         app.register_error_handler(kind, away)

@@ -647,7 +647,9 @@ def test(arguments: Sequence[str]) -> int:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 pytest.wait(2)  # Ctrl-C has reached it as well, and it has something to say
             pytest.kill()
-        return pytest.wait()
+            pytest.wait()
+            return 130
+        return pytest.returncode
 
 
 def main() -> int:

@@ -14,5 +14,5 @@ def log(message: str, level: str = "info", **fields: Any) -> None:
     """Write one event. message: what happened, always the same words for the same event; fields: what it was about."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + "Z"
     line = {"time": stamp, "level": level, "message": message, **fields}
-    sys.stdout.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(json.dumps(line, default=str) + "\n")
     sys.stdout.flush()

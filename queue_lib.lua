@@ -164,7 +164,7 @@ local function intake(list)
     local entry = decode(entries[i])
     local job = entry and load(entry.jobId)
     if job and not job.at and not job.strange then
-      redis.call('LREM', list, 0, entries[i])
+      redis.call('LREM', list, 1, entries[i])   -- the first from the tail: it need not look through the whole list
       adopt(job, list, entries[i], entry)
       enter(job)
     end
@@ -181,10 +181,14 @@ end
 -- Looking after ----------------------------------------------------------------------------------------------------
 
 local function end_leases()
-  -- A clock that stood ahead once must not hold a job for as long as it was ahead.
+  -- Only a foreign worker's lease ends so late: it may have come to its end long before. A clock that stood ahead once
+  -- must not hold a job for as long as it was ahead.
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, now + set.lease + 1, '+inf', 'LIMIT', 0, BATCH)) do
-    local longest = load(id).nonce == FOREIGN and set.timeout or set.lease
-    redis.call('ZADD', LEASES, 'LT', now + longest, id)
+    local job = load(id)
+    local foreign = job.nonce == FOREIGN
+    if not (foreign and job.at == 'run' and ended_elsewhere(job)) then
+      redis.call('ZADD', LEASES, 'LT', now + (foreign and set.timeout or set.lease), id)
+    end
   end
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, BATCH)) do
     local job = load(id)
@@ -323,6 +327,7 @@ function verbs.claim(id, list, raw, nonce, patient)
   elseif not is_list(job.at) then
     return {'over'}
   end
+  if ended_elsewhere(job) then return {'over'} end   -- a second pointer to what a worker of somebody else's has done
   start(job, nonce, set.lease)
   save(job, 'progress', '0', 'stage', 'starting')
   if bare then intake(list) end  -- last: a second copy of this very push must find the job running

@@ -51,13 +51,9 @@ WIRE_FIELDS = ("status", "progress", "stage", "createdAt", "result", "error")
 NO_JOB = "This entry of the queue names no job; it is kept here as it came."
 GIVEN_UP = "Docdeck failed to process this document {attempts} times. Please try again later."
 
-Unavailable = (
-    redis.ConnectionError,
-    redis.TimeoutError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.MasterDownError,
-    redis.OutOfMemoryError,
-)
+# Whatever Redis answers but what was asked for (gone, loading, read-only, out of memory, disk full, busy with a script)
+# is an outage to wait out. A wrong password is one of these classes, and is a mistake of the configuration instead.
+Unavailable = redis.RedisError
 WrongPassword = redis.AuthenticationError
 
 _LUA = Path(__file__).with_name("queue_lib.lua").read_text()
@@ -217,7 +213,8 @@ class Queue:
         stored = self._fields(job_id)
         if not stored:
             return None
-        created = int(stored.get("createdAt", "0") or 0)
+        told = stored.get("createdAt", "")
+        created = int(told) if told.isdecimal() and len(told) < 16 else 0
         forgotten = "at" not in stored and stored.get("status") == "queued" and created < (time.time() - 60) * 1000
         if forgotten and self._call("seek", job_id) == "known":
             stored = self._fields(job_id)
@@ -240,9 +237,10 @@ class Queue:
         """Where each job is (`at`), "" for one that Redis knows nothing of; one command for up to 1,000."""
         return self._call("whereabouts", *job_ids) if job_ids else []
 
-    def reason(self, job_id: str) -> str:
-        """Why a job is in the dead list."""
-        return self._fields(job_id).get("error", "")
+    def reason(self, job_id: str) -> list[str]:
+        """Why a job is in the dead list: the sentence for its user, and, if it is another, what happened."""
+        stored = self._fields(job_id)
+        return [stored[name].strip().splitlines()[-1] for name in ("error", "cause") if stored.get(name, "").strip()]
 
     # For the operator -----------------------------------------------------------------------------------------------
 
@@ -286,17 +284,19 @@ class Queue:
             with may_interrupt():
                 time.sleep(min(block, 5))
             return None
+        next_look, self._next_look = self._next_look, 0.0  # whatever ends the wait but a job asks for a look
         with may_interrupt():
             popped = self._waiting.brpop(list(LISTS), timeout=block)
         if popped is None:
-            self._next_look = 0.0
             return None
+        self._next_look = next_look
         return self._claim(*popped)
 
     def _claim(self, source: str, raw: str) -> Job | None:
         payload = _parse(raw)
         if payload is None:
-            return self._reject(raw)
+            self._reject(raw)
+            return None
         nonce = secrets.token_hex(8)
         deadline = time.monotonic() + self._bare_wait
         while True:
@@ -307,14 +307,16 @@ class Queue:
             time.sleep(0.05)  # the producer's own HSET is on its way: there is no event to wait for
         self._paused = word == "paused"
         if word == "strange":
-            return self._reject(raw)
+            self._reject(raw)
+            return None
         if word != "run":
             return None
         # The first progress comes soon, so that whoever waits sees the job move.
         self._next_look = min(self._next_look, time.monotonic() + self.look_interval / 4)
         stored = _pairs(rest[0])
         options = {name: value for name, value in stored.items() if name not in _INTERNAL}
-        return Job(payload["jobId"], int(stored["run"]), int(stored["attempts"]), stored["user"], payload, options)
+        user = stored["user"].encode(errors="replace").decode()  # a stranger's may be no UTF-8, which MongoDB refuses
+        return Job(payload["jobId"], int(stored["run"]), int(stored["attempts"]), user, payload, options)
 
     def _reject(self, raw: str) -> None:
         digest = hashlib.sha256(raw.encode(errors="surrogateescape")).hexdigest()[:16]
@@ -351,6 +353,7 @@ class Queue:
         """Not the document's fault: try again after a while, or give it up when its attempts are used up."""
         if delay is None:
             delay = random.uniform(0, min(300, 4.0**job.attempts))  # full jitter, 2 s in the mean at first
+        self._longest_block = min(self._longest_block, delay)  # so that this loop itself is awake when it is due
         last_words = GIVEN_UP.format(attempts=job.attempts)
         return self._call("retry", job.id, job.run, cause, int(delay * 1000), last_words) == "ok"
 
@@ -380,7 +383,7 @@ _INTERNAL |= {"cancel", "since", "cause", "missedAt"}
 
 def _parse(raw: str) -> dict[str, Any] | None:
     try:
-        payload = json.loads(raw)
+        payload = json.loads(raw.encode(errors="surrogateescape").decode(errors="replace"))
     except (ValueError, RecursionError):
         return None
     if not isinstance(payload, dict) or not isinstance(payload.get("jobId"), str):
@@ -410,7 +413,8 @@ def main(arguments: list[str]) -> None:
             Queue.from_env().resume()
         case ["dead"]:
             queue = Queue.from_env()
-            print("\n".join(f"{job_id}  {queue.reason(job_id)}" for job_id in queue.dead()))
+            for job_id in queue.dead():
+                print(job_id, *queue.reason(job_id), sep="  ")
         case ["cancel", job_id]:
             print(Queue.from_env().cancel(job_id))
         case ["requeue", job_id]:

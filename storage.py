@@ -21,10 +21,12 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
+from urllib3.exceptions import HTTPError
 
 MAX_FILE = 50 * 1024 * 1024
 LINK_SECONDS = 7 * 86400  # the longest that S3 and R2 sign for: a link has to outlive any backlog
 CHUNK = 256 * 1024
+FETCH_SECONDS = 600
 
 TOO_LARGE = "File too large (max 50MB)"
 GONE = "The uploaded file is no longer there. Please upload it again."
@@ -38,6 +40,10 @@ class Transient(Exception):
     """This file could not be downloaded this time: try again later."""
 
 
+class Forbidden(Exception):
+    """A file's server wants other credentials than the link has."""
+
+
 class Refused(Exception):
     """The file cannot be had, now or later."""
 
@@ -45,7 +51,8 @@ class Refused(Exception):
 class Storage:
     """One bucket and one database. Safe to share between threads; build it after a fork, never before.
 
-    pool: connections to each. answer: seconds that MongoDB has for an answer.
+    pool: connections to each. answer: seconds that MongoDB has for an answer; the bucket has thrice as long, since it
+    may have to take in 50 MB.
     """
 
     def __init__(
@@ -59,9 +66,9 @@ class Storage:
             response_checksum_validation="when_required",
             signature_version="s3v4",
             s3={"addressing_style": "path" if endpoint else "auto"},
-            connect_timeout=3,
-            read_timeout=10,
-            retries={"mode": "standard", "total_max_attempts": 2},
+            connect_timeout=min(answer, 3),
+            read_timeout=min(3 * answer, 10),
+            retries={"mode": "standard", "total_max_attempts": 1},
             max_pool_connections=pool,
         )
         region = os.environ.get("AWS_REGION") or "auto"
@@ -123,29 +130,22 @@ class Storage:
         return key if key and bucket == self.bucket else None
 
     def fetch(self, url: str, target: Path, tick: Callable[[], None]) -> None:
-        """Download a job's document; `tick` is called at every chunk and may raise to end it.
+        """Download a job's document; `tick` is called all the time and may raise to end it.
 
-        Our own bucket is read by key: its link may have expired, or point to a bucket that is private. Raises
-        `Refused` for what is not there or too large, `Transient` and `Unavailable` for what may work later.
+        Our own bucket is read with a link of our own making: the job's may have expired, or name a private bucket.
+        Raises `Refused` for what is not there or too large, `Transient` and `Unavailable` for what may work later.
         """
         key = self.key_of(url)
-        with self._object(key) if key else _foreign(url) as (expected, chunks), target.open("wb") as out:
-            if expected is not None and expected > MAX_FILE:
-                raise Refused(TOO_LARGE)
-            for chunk in chunks:
-                tick()
-                out.write(chunk)
-                if out.tell() > MAX_FILE:
-                    raise Refused(TOO_LARGE)
-            if expected is not None and out.tell() != expected:
-                raise Transient(f"the download ended after {out.tell()} of {expected} bytes")
-
-    @contextlib.contextmanager
-    def _object(self, key: str) -> Iterator[tuple[int | None, Iterator[bytes]]]:
-        with _s3_errors():
-            answer = self._s3.get_object(Bucket=self.bucket, Key=key)
-            with contextlib.closing(answer["Body"]) as body:
-                yield answer["ContentLength"], body.iter_chunks(CHUNK)
+        try:
+            download(self.link(key) if key else url, target, tick)
+        except Forbidden as error:
+            if key:  # our own keys are wrong, or the clock is: no document's fault
+                raise Unavailable(str(error)) from error
+            raise Refused(f"The file could not be downloaded: {error}.") from error
+        except Transient:
+            if key:
+                self.ping_files()  # Unavailable if the bucket itself is away; else it is this one file
+            raise
 
     # Records --------------------------------------------------------------------------------------------------------
 
@@ -200,7 +200,9 @@ class Storage:
 
     def _close(self, job_id: str, user: str, end: dict[str, str]) -> None:
         # Without an upsert: a job that was pushed by somebody else has no record, and needs none.
-        self._database.jobs.update_one({"_id": job_id, "userId": user}, {"$set": {**end, "endedAt": _milliseconds()}})
+        # A job that is completed stays so: a run that lost its job may not know.
+        record = {"_id": job_id, "userId": user, "status": {"$ne": "completed"}}
+        self._database.jobs.update_one(record, {"$set": {**end, "endedAt": _milliseconds()}})
 
     def result(self, job_id: str) -> dict[str, Any] | None:
         """The saved result of a job, as `save_result` got it."""
@@ -220,24 +222,44 @@ class Storage:
             self._s3.head_bucket(Bucket=self.bucket)
 
 
-@contextlib.contextmanager
-def _foreign(url: str) -> Iterator[tuple[int | None, Iterator[bytes]]]:
-    """A document that a producer of somebody else's put anywhere on the web."""
+def download(url: str, target: Path, tick: Callable[[], None]) -> None:
+    """GET a document into a file, at most MAX_FILE bytes in FETCH_SECONDS, without following redirects."""
+    ends = time.monotonic() + FETCH_SECONDS
     try:
-        with requests.get(url, stream=True, timeout=(5, 10), allow_redirects=False) as answer:
-            if answer.status_code in (408, 425, 429) or answer.status_code >= 500:
-                raise Transient(f"the file's server answered {answer.status_code}")
-            if answer.status_code in (404, 410):
-                raise Refused(GONE)
-            if answer.status_code != 200:
-                raise Refused(f"The file could not be downloaded: its server answered {answer.status_code}.")
-            plain = "Content-Encoding" not in answer.headers
-            length = answer.headers.get("Content-Length") if plain else None
-            yield int(length) if length else None, answer.iter_content(CHUNK)
+        plain = {"Accept-Encoding": "identity"}  # and nothing is decoded: a small answer must not become a big one
+        with (
+            requests.get(url, headers=plain, stream=True, timeout=(5, 10), allow_redirects=False) as answer,
+            target.open("wb") as out,
+        ):
+            _check_status(answer.status_code)
+            length = answer.headers.get("Content-Length", "")
+            if length.isdecimal() and int(length) > MAX_FILE:
+                raise Refused(TOO_LARGE)
+            # What is there, not a full chunk: a server that drips must not keep `tick` from being called.
+            while chunk := answer.raw.read1(CHUNK, decode_content=False):
+                tick()
+                out.write(chunk)
+                if out.tell() > MAX_FILE:
+                    raise Refused(TOO_LARGE)
+                if time.monotonic() > ends:
+                    raise Transient(f"the download took longer than {FETCH_SECONDS} seconds")
+            if length.isdecimal() and out.tell() != int(length):
+                raise Transient(f"the download ended after {out.tell()} of {length} bytes")
     except (InvalidSchema, InvalidURL, MissingSchema):
         raise Refused("The job's fileUrl is no http or https address.") from None
-    except requests.RequestException as error:
+    except (requests.RequestException, HTTPError) as error:
         raise Transient(f"the file could not be downloaded: {type(error).__name__}") from error
+
+
+def _check_status(code: int) -> None:
+    if code in (404, 410):
+        raise Refused(GONE)
+    if code in (401, 403):
+        raise Forbidden(f"its server answered {code}")
+    if code in (408, 425, 429) or code >= 500:
+        raise Transient(f"the file's server answered {code}")
+    if code != 200:
+        raise Refused(f"The file could not be downloaded: its server answered {code}.")
 
 
 @contextlib.contextmanager

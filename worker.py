@@ -43,6 +43,7 @@ from storage import Storage
 LOCAL_ENV = Path(__file__).with_name(".docdeck") / "env"
 HEARTBEAT = 0.2  # seconds between two looks at the child and the signals while a document is processed
 RECONCILE = 3600  # seconds between two looks for jobs that Redis forgot
+MAX_RESULT = 64 << 20  # bytes in one message of a child
 SCRATCH = "docdeck-worker-"
 
 
@@ -105,12 +106,12 @@ class Worker:
                 self._outage_ends()
             except queue_lib.WrongPassword as error:
                 sys.exit(f"Redis refuses our password: {error}. Check UPSTASH_REDIS_URL.")
-            except (storage.Unavailable, queue_lib.Full, *queue_lib.Unavailable) as error:
+            except (storage.Unavailable, queue_lib.Unavailable) as error:
                 self._wait_out(error)
             except Stop:
                 break
         shutil.rmtree(self.scratch, ignore_errors=True)
-        with contextlib.suppress(*queue_lib.Unavailable):
+        with contextlib.suppress(queue_lib.Unavailable):
             self.queue.leave()
         log("worker stopped", worker=self.queue.worker)
 
@@ -122,16 +123,15 @@ class Worker:
                 document = Path(folder) / "document"
                 self._download(job, document)
                 result = self._process(job, document)
-            self._save(job, result)
-            self._say(job, "job done" if self.queue.finish(job, result) else "job lost", started)
+            self._say(job, "job done" if self._deliver(job, result) else "job lost", started)
         except storage.Refused as error:
-            self.queue.bury(job, str(error))
-            self._write_off(job, str(error))
-            self._say(job, "job failed", started, reason=str(error))
+            if self.queue.bury(job, str(error)):
+                self._write_off(job, str(error))
+                self._say(job, "job failed", started, reason=str(error))
         except Cancelled:
-            self.queue.release(job)  # which a cancelled job does not survive
-            self._write_off(job, "Cancelled")
-            self._say(job, "job cancelled", started)
+            if self.queue.release(job):  # which a cancelled job does not survive
+                self._write_off(job, "Cancelled")
+                self._say(job, "job cancelled", started)
         except Lost:
             self._say(job, "job lost", started)
         except (Stop, storage.Unavailable):
@@ -158,11 +158,12 @@ class Worker:
         """Run the pipeline on the document in a child; its result as JSON."""
         context = multiprocessing.get_context("forkserver")
         ours, theirs = context.Pipe(duplex=False)
-        title = str(job.payload.get("fileName") or "document")
+        title = str(job.payload.get("fileName") or "document").encode(errors="replace").decode()
         child = context.Process(
             target=run_pipeline, args=(theirs, str(document), job.id, title, job.options, self.limits), daemon=True
         )
-        child.start()
+        with without_secrets():  # a forkserver that died is started again by this
+            child.start()
         theirs.close()
         try:
             return self._listen(job, child.sentinel, ours)
@@ -181,7 +182,7 @@ class Worker:
             self._tick(job, percent, stage)
             if not connection.wait([pipe, sentinel], HEARTBEAT):
                 continue
-            word, *rest = json.loads(pipe.recv_bytes())  # JSON, not pickle: a document may own its child
+            word, *rest = json.loads(pipe.recv_bytes(MAX_RESULT))  # JSON, not pickle: a document may own its child
             match word:
                 case "progress":
                     stage, percent = str(rest[0]), max(0, min(90, int(rest[1])))
@@ -211,15 +212,15 @@ class Worker:
         except queue_lib.Unavailable as error:
             self._outage_begins(error)  # the document can be processed without Redis
 
-    def _save(self, job: Job, result: str) -> None:
-        """Save the result; a MongoDB that is away has as long as a lease to come back."""
+    def _deliver(self, job: Job, result: str) -> bool:
+        """Save the result, then finish the job; a server that is away has as long as a lease to come back."""
         patience = time.monotonic() + self.queue.lease
         while True:
             self._keep(job, 90, "saving")
             try:
                 self.files.save_result(job.id, job.user, json.loads(result))
-                return
-            except storage.Unavailable as error:
+                return self.queue.finish(job, result)
+            except (storage.Unavailable, queue_lib.Unavailable) as error:
                 self._outage_begins(error)
                 if time.monotonic() >= patience or self.deadline is not None:
                     raise
@@ -294,10 +295,16 @@ class Worker:
         while batch := list(itertools.islice(records, 500)):
             for record, place in zip(batch, self.queue.whereabouts([record["_id"] for record in batch]), strict=True):
                 if place == "dead":
-                    self.files.fail_job(record["_id"], record["userId"], self.queue.reason(record["_id"]))
-                elif not place and self.queue.enqueue(record["payload"], record["options"]).new:
-                    log("a job that redis had lost is queued again", job_id=record["_id"], user_id=record["userId"])
+                    self.files.fail_job(record["_id"], record["userId"], self.queue.reason(record["_id"])[0])
+                elif not place:
+                    self._enqueue_again(record)
+            self.turned = time.monotonic()
         self.reconciled = self.turned
+
+    def _enqueue_again(self, record: dict[str, Any]) -> None:
+        with contextlib.suppress(queue_lib.Full):  # then in an hour
+            if self.queue.enqueue(record["payload"], record["options"]).new:
+                log("a job that redis had lost is queued again", job_id=record["_id"], user_id=record["userId"])
 
     def _watch(self) -> None:
         """In a thread: a loop that has not turned for so long will not turn again. Non-zero means: start me again."""
@@ -362,12 +369,17 @@ def die_with_parent() -> None:
 
 
 def start_forkserver() -> None:
-    """The process that every child is forked from: it has all modules loaded, no connection, and no secret.
+    """The process that every child is forked from: it has all modules loaded, no connection, and no secret."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(
+        ["pipeline.warm", "queue_lib", "storage", "monitoring"]
+    )
+    with without_secrets():
+        forkserver.ensure_running()
 
-    So it is started before any client exists, with an environment of its own.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipeline.warm", "queue_lib", "storage", "monitoring"])
+
+@contextlib.contextmanager
+def without_secrets() -> Iterator[None]:
+    """An environment in which a process can be started that documents run in."""
     ours = dict(os.environ)
     kept = {name: value for name, value in ours.items() if name in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")}
     kept["PYTHONPATH"] = str(Path(__file__).parent)
@@ -375,7 +387,7 @@ def start_forkserver() -> None:
     os.environ.clear()
     os.environ.update(kept)
     try:
-        forkserver.ensure_running()
+        yield
     finally:
         os.environ.clear()
         os.environ.update(ours)
@@ -421,7 +433,10 @@ def grace() -> float:
 
 
 def work_in(loops: int) -> None:
-    """Several loops, each a process of its own; one that dies is started again, SIGTERM reaches all."""
+    """Several loops, each a process of its own; one that dies is started again, SIGTERM reaches all.
+
+    One that ends with code 1 has said what is wrong with the configuration, and ends the others.
+    """
     running: list[subprocess.Popen[bytes]] = []
     stopping = threading.Event()
 
@@ -432,14 +447,17 @@ def work_in(loops: int) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    while not stopping.is_set():
+    misconfigured = False
+    while not stopping.is_set() and not misconfigured:
+        misconfigured = any(process.poll() == 1 for process in running)
         running[:] = [process for process in running if process.poll() is None]
-        while len(running) < loops and not stopping.is_set():
+        while len(running) < loops and not stopping.is_set() and not misconfigured:
             running.append(subprocess.Popen([sys.executable, __file__], preexec_fn=die_with_parent))
         stopping.wait(1)
     for process in running:
         process.terminate()
         process.wait()
+    sys.exit(int(misconfigured))
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """What several tests need and no fixture is: waiting with a deadline, and a whole stack of their own."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -7,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -61,14 +62,28 @@ def start_dev(*arguments: str | Path, output: Path, env: dict[str, str] | None =
         return subprocess.Popen(command, env=env or without_servers(), stdout=out, stderr=subprocess.STDOUT)
 
 
-def wait_ready(process: subprocess.Popen[bytes], output: Path, seconds: float = 60) -> None:
-    """Wait for the line `Docdeck is ready`; fails with what was said instead."""
+@contextlib.contextmanager
+def running_dev(
+    *arguments: str | Path, output: Path, env: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`start_dev`, and its end, whatever becomes of the test."""
+    process = start_dev(*arguments, output=output, env=env)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
 
-    def ready_or_ended() -> bool:
-        return b"Docdeck is ready" in output.read_bytes() or process.poll() is not None
 
-    wait_until(ready_or_ended, seconds, "the line `Docdeck is ready`")
-    assert process.poll() is None, output.read_text()
+def wait_said(
+    process: subprocess.Popen[bytes], output: Path, text: str = "Docdeck is ready", seconds: float = 60
+) -> None:
+    """Wait until a process says something; fails, with what it said instead, if it ends or takes too long."""
+    deadline = time.monotonic() + seconds
+    while text not in output.read_text():
+        if process.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(f"{text!r} was not said within {seconds} seconds, but:\n{output.read_text()}")
+        time.sleep(0.02)
 
 
 def descendants(pid: int) -> dict[int, str]:
@@ -113,6 +128,12 @@ class Service:
     output: Path
     seconds: float
 
+    def __enter__(self) -> "Service":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def stop(self, number: int = signal.SIGTERM) -> float:
         """Stop it by a signal; how many seconds that took."""
         started = time.monotonic()
@@ -127,7 +148,7 @@ def start_service(data: Path, *arguments: str, port: int = 0) -> Service:
     output = data.with_suffix(".out")
     started = time.monotonic()
     process = start_dev("--port", str(port), "--data", data, *arguments, output=output)
-    wait_ready(process, output)
+    wait_said(process, output)
     seconds = time.monotonic() - started
     env = dict(line.split("=", 1) for line in (data / "env").read_text().splitlines())
     return Service(f"http://127.0.0.1:{port}", data, env, process, output, seconds)

@@ -2,7 +2,11 @@
 
 import contextlib
 import json
+import signal
+import subprocess
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,8 +16,10 @@ import requests
 from flask.testing import FlaskClient
 
 import api
+import dev
 from queue_lib import NORMAL
 from storage import MAX_FILE, Storage
+from tests.support import wait_until
 
 TEXT = b"The aquifer under the city is a layer of sand that holds water. " * 10
 
@@ -90,8 +96,9 @@ def test_options_travel_in_the_hash_and_not_in_the_list(client: FlaskClient, db:
         (b"", {}, "The file is empty."),
         (b"x" * (MAX_FILE + 1), {}, "File too large (max 50MB)"),
         (TEXT, {"userId": ""}, 'No userId: send it as the form field "userId".'),
-        (TEXT, {"userId": "a" * 201}, "The userId must be at most 200 printable characters."),
-        (TEXT, {"userId": "a\nb"}, "The userId must be at most 200 printable characters."),
+        (TEXT, {"userId": "a" * 201}, "The userId must be at most 200 printable characters, and neither . nor .."),
+        (TEXT, {"userId": "a\nb"}, "The userId must be at most 200 printable characters, and neither . nor .."),
+        (TEXT, {"userId": ".."}, "The userId must be at most 200 printable characters, and neither . nor .."),
         (TEXT, {"maxPhrases": "many"}, "maxPhrases must be a number from 0 to 200."),
         (TEXT, {"maxWords": "201"}, "maxWords must be a number from 0 to 200."),
         (TEXT, {"priority": "urgent"}, "priority must be high, normal or low (or 2, 1 or 0)."),
@@ -104,6 +111,7 @@ def test_options_travel_in_the_hash_and_not_in_the_list(client: FlaskClient, db:
         "no user",
         "long user",
         "unprintable user",
+        "folder user",
         "no number",
         "too many",
         "priority",
@@ -235,15 +243,53 @@ def test_readiness_says_within_seconds_which_part_is_away(
     assert answer.json["redis"] != "ok"
 
 
-def test_an_upload_that_redis_does_not_take_is_503_and_leaves_no_file_and_no_record(
+@pytest.fixture
+def own_redis(tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator["subprocess.Popen[bytes]"]:
+    """A Redis of our own, to be frozen; the environment names it."""
+    server = subprocess.Popen(dev.leashed(dev.redis_command(tmp_path, free_port)), stdout=subprocess.DEVNULL)
+    wait_until(lambda: dev.redis_answers(free_port), 10, "Redis")
+    monkeypatch.setenv("UPSTASH_REDIS_URL", f"redis://127.0.0.1:{free_port}/0")
+    yield server
+    server.kill()
+    server.wait()
+
+
+@pytest.mark.parametrize(("stall", "code"), [(1.4, 200), (4, 503)], ids=["the second try answers", "no try answers"])
+def test_a_job_whose_enqueueing_was_not_answered_in_time_keeps_its_file_and_its_record(
+    files: Storage, own_redis: "subprocess.Popen[bytes]", free_port: int, stall: float, code: int
+) -> None:
+    with new_client() as client, redis.Redis.from_url(f"redis://127.0.0.1:{free_port}", decode_responses=True) as db:
+        upload(client, userId="warm")
+        own_redis.send_signal(signal.SIGSTOP)
+        timer = threading.Timer(stall, own_redis.send_signal, [signal.SIGCONT])
+        timer.start()
+        assert upload(client).status_code == code
+        timer.join()
+        (entry,) = wait_until(lambda: [e for e in db.lrange(NORMAL, 0, -1) if '"ann"' in e], 5, "the job in line")
+    payload = json.loads(entry)
+    assert requests.get(payload["fileUrl"], timeout=5).content == TEXT
+    assert files._database.jobs.count_documents({"_id": payload["jobId"], "status": "queued"}) == 1
+
+
+def test_an_upload_that_redis_does_not_take_is_503_and_its_record_lets_a_worker_enqueue_it(
     files: Storage, db: "redis.Redis", monkeypatch: pytest.MonkeyPatch, free_port: int
 ) -> None:
-    before = everything(files, db)
     monkeypatch.setenv("UPSTASH_REDIS_URL", f"redis://127.0.0.1:{free_port}/0")
     with new_client() as client:
         answer = upload(client)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert answer.json["error"].endswith("try again in a few seconds.")
+    (record,) = files.waiting_jobs(older_than=-60, younger_than=60)
+    assert requests.get(record["payload"]["fileUrl"], timeout=5).content == TEXT
+
+
+def test_an_upload_that_mongodb_does_not_take_is_503_and_leaves_no_file(
+    files: Storage, db: "redis.Redis", monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    before = everything(files, db)
+    monkeypatch.setenv("MONGODB_URI", f"mongodb://127.0.0.1:{free_port}/docdeck")
+    with new_client() as client:
+        assert upload(client).status_code == 503
     assert everything(files, db) == before
 
 

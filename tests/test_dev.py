@@ -24,9 +24,10 @@ from tests.support import (
     command_line,
     descendants,
     find_free_port,
+    running_dev,
     start_dev,
     start_service,
-    wait_ready,
+    wait_said,
     wait_until,
     without_servers,
 )
@@ -81,66 +82,59 @@ def one(service: Service, part: str) -> int:
 
 def test_two_instances_at_once_do_not_disturb_each_other_and_leave_no_process(tmp_path: Path) -> None:
     ports = [find_free_port(), find_free_port()]
-    outputs = [tmp_path / "a.out", tmp_path / "b.out"]
-    folders = [tmp_path / "a", tmp_path / "b"]
-    both = [
-        start_dev("--port", str(port), "--data", folder, "--workers", "2", output=output)
-        for port, folder, output in zip(ports, folders, outputs, strict=True)
-    ]
-    for process, output in zip(both, outputs, strict=True):
-        wait_ready(process, output)
-        assert output.read_text().count("\n") == 1
     urls = [f"http://127.0.0.1:{port}" for port in ports]
-    jobs = [upload(url, SAMPLE) for url in urls]
-    for url, job, other in zip(urls, jobs, reversed(jobs), strict=True):
-        wait_until(lambda url=url, job=job: completed(url, job), 60, "the cards")  # type: ignore[misc]
-        assert status(url, other) == {"error": "Job not found"}
+    outputs, folders = [tmp_path / "a.out", tmp_path / "b.out"], [tmp_path / "a", tmp_path / "b"]
+    with contextlib.ExitStack() as ends:
+        both = [
+            ends.enter_context(running_dev("--port", str(port), "--data", folder, "--workers", "2", output=output))
+            for port, folder, output in zip(ports, folders, outputs, strict=True)
+        ]
+        for process, output in zip(both, outputs, strict=True):
+            wait_said(process, output)
+            assert output.read_text().count("\n") == 1
+        jobs = [upload(url, SAMPLE) for url in urls]
+        for url, job, other in zip(urls, jobs, reversed(jobs), strict=True):
+            wait_until(lambda url=url, job=job: completed(url, job), 60, "the cards")  # type: ignore[misc]
+            assert status(url, other) == {"error": "Job not found"}
 
-    for process, number, folder in zip(both, (signal.SIGINT, signal.SIGTERM), folders, strict=True):
-        upload(f"http://127.0.0.1:{ports[both.index(process)]}", SAMPLE * 20)  # so that there is something to end
-        started = descendants(process.pid)
-        assert sum("worker.py" in command for command in started.values()) == 2
-        before = time.monotonic()
-        process.send_signal(number)
-        assert process.wait(20) == 0
-        assert time.monotonic() - before < 10
-        assert alive(started) == {}
-        assert not (folder / "env").exists()
-        if process is both[0]:
-            assert requests.get(f"{urls[1]}/readyz", timeout=10).status_code == 200
+        for process, number, folder, url in zip(both, (signal.SIGINT, signal.SIGTERM), folders, urls, strict=True):
+            upload(url, SAMPLE * 20)  # so that there is something to end
+            started = descendants(process.pid)
+            assert sum("worker.py" in command for command in started.values()) == 2
+            before = time.monotonic()
+            process.send_signal(number)
+            assert process.wait(20) == 0
+            assert time.monotonic() - before < 10
+            assert alive(started) == {}
+            assert not (folder / "env").exists()
+            if process is both[0]:
+                assert requests.get(f"{urls[1]}/readyz", timeout=10).status_code == 200
 
 
 def test_what_was_queued_goes_on_at_the_next_start_which_is_ready_within_10_seconds(tmp_path: Path) -> None:
-    first = start_service(tmp_path / "data")
-    jobs = [upload(first.url, SAMPLE * copies) for copies in (20, 1, 1)]
-    wait_until(lambda: status(first.url, jobs[0])["status"] == "processing", 20, "the first job's start")
-    first.stop()
-
-    second = start_service(tmp_path / "data")
-    try:
+    with start_service(tmp_path / "data") as first:
+        jobs = [upload(first.url, SAMPLE * copies) for copies in (20, 1, 1)]
+        wait_until(lambda: status(first.url, jobs[0])["status"] == "processing", 20, "the first job's start")
+    with start_service(tmp_path / "data") as second:
         assert second.seconds < 10
         assert second.env == first.env, "links in queued jobs would lead nowhere"
         for job in jobs:
             wait_until(lambda job=job: completed(second.url, job), 60, "the cards")  # type: ignore[misc]
-    finally:
-        second.stop()
 
 
 def test_kill_9_of_dev_py_leaves_no_process_and_nothing_in_the_way_of_the_next_start(tmp_path: Path) -> None:
-    first = start_service(tmp_path / "data")
-    job = upload(first.url, SAMPLE * 20)
-    wait_until(lambda: status(first.url, job)["status"] == "processing", 20, "the job's start")
-    started = descendants(first.process.pid)
-    assert any("forkserver" in command for command in started.values())
-    first.process.kill()
-    first.process.wait()
-    wait_until(lambda: not alive(started), 5, "the end of all processes")
-
-    second = start_service(tmp_path / "data", port=int(first.url.rpartition(":")[2]))
-    assert second.seconds < 10
-    assert second.env == first.env
-    assert status(second.url, job)["status"] in ("queued", "processing", "completed")
-    second.stop()
+    with start_service(tmp_path / "data") as first:
+        job = upload(first.url, SAMPLE * 20)
+        wait_until(lambda: status(first.url, job)["status"] == "processing", 20, "the job's start")
+        started = descendants(first.process.pid)
+        assert any("forkserver" in command for command in started.values())
+        first.process.kill()
+        first.process.wait()
+        wait_until(lambda: not alive(started), 5, "the end of all processes")
+    with start_service(tmp_path / "data", port=int(first.url.rpartition(":")[2])) as second:
+        assert second.seconds < 10
+        assert second.env == first.env
+        assert status(second.url, job)["status"] in ("queued", "processing", "completed")
 
 
 # Starting again -------------------------------------------------------------------------------------------------------
@@ -242,13 +236,14 @@ def test_a_file_needs_no_instance_and_leaves_none(tmp_path: Path) -> None:
 def test_with_keep_it_goes_on_serving_when_the_files_are_done(tmp_path: Path) -> None:
     document, port = tmp_path / "city.txt", find_free_port()
     document.write_text(SAMPLE)
-    process = start_dev(
-        document, "--keep", "--port", str(port), "--data", tmp_path / "data", output=tmp_path / "out"
-    )
-    wait_until(lambda: "flashcards in" in (tmp_path / "out").read_text(), 90, "the table")
-    assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=10).status_code == 200
-    process.terminate()
-    assert process.wait(20) == 0
+    output = tmp_path / "out"
+    with running_dev(
+        document, "--keep", "--port", str(port), "--data", tmp_path / "data", output=output
+    ) as process:
+        wait_said(process, output, "flashcards in", 90)
+        assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=10).status_code == 200
+        process.terminate()
+        assert process.wait(20) == 0
 
 
 # One sentence ---------------------------------------------------------------------------------------------------------
@@ -296,11 +291,9 @@ def test_a_service_that_cannot_start_is_told_by_the_end_of_its_log(servers: dict
 def test_servers_that_the_environment_names_are_not_started(servers: dict[str, str], tmp_path: Path) -> None:
     data, output = tmp_path / "data", tmp_path / "out"
     env = {**without_servers(), **servers}
-    process = start_dev("--port", str(find_free_port()), "--data", data, output=output, env=env)
-    wait_ready(process, output)
-    commands = " ".join(descendants(process.pid).values())
-    process.terminate()
-    assert process.wait(20) == 0
+    with running_dev("--port", str(find_free_port()), "--data", data, output=output, env=env) as process:
+        wait_said(process, output)
+        commands = " ".join(descendants(process.pid).values())
     assert "worker.py" in commands
     assert not any(name in commands for name in ("weed", "secantus", "valkey"))
 

@@ -231,6 +231,32 @@ def test_a_retried_job_waits_its_delay_and_is_given_up_after_three_attempts(queu
     nothing_left(db)
 
 
+def test_a_retry_is_at_most_two_seconds_late_while_the_worker_that_failed_it_lives(redis_url: str) -> None:
+    queue = make_queue(redis_url, lease=24, block=21)
+    queue.enqueue(payload("a"))
+    job = take(queue)
+    queue.retry(job, "it broke", delay=1.5)
+    failed = time.monotonic()
+    assert take(queue, seconds=10).id == "a"
+    assert time.monotonic() - failed < 3.5
+
+
+def test_a_second_pointer_to_what_a_foreign_worker_has_done_starts_nothing(queue: Queue, db: "redis.Redis") -> None:
+    queue.enqueue(payload("a"))
+    (raw,) = db.lrange(NORMAL, 0, -1)
+    db.lpush(NORMAL, raw)
+    db.brpop([NORMAL])
+    db.hset("job:a", mapping={"status": "completed", "result": "{}"})
+    assert drain(queue) == []
+    assert (queue.status("a") or {})["status"] == "completed"
+    nothing_left(db)
+
+
+def test_a_foreign_hash_with_nonsense_for_numbers_still_has_a_status(queue: Queue, db: "redis.Redis") -> None:
+    db.hset("job:odd", mapping={"status": "processing", "createdAt": "yesterday"})
+    assert queue.status("odd") == {"status": "processing", "createdAt": 0, "progress": "0"}
+
+
 def test_two_workers_share_a_line_without_running_a_job_twice(queue: Queue, db: "redis.Redis", redis_url: str) -> None:
     ids = [f"j{n}" for n in range(60)]
     for name in ids:
@@ -349,6 +375,18 @@ def test_a_worker_of_the_specification_can_drain_all_jobs_of_a_user(queue: Queue
         queue.look_after()
     assert served == [f"j{n}" for n in range(10)]
     assert db.llen(NORMAL) == 0
+
+
+def test_the_end_of_a_foreign_workers_job_is_noticed_at_the_next_look(queue: Queue, db: "redis.Redis") -> None:
+    queue.enqueue(payload("a"))
+    db.brpop([NORMAL])
+    db.hset("job:a", "status", "processing")
+    queue.look_after()
+    assert at(db, "a") == "run"
+    db.hset("job:a", mapping={"status": "completed", "result": "{}"})
+    queue.look_after()
+    assert at(db, "a") == "done"
+    nothing_left(db)
 
 
 def test_a_foreign_worker_that_died_gives_its_job_back_after_the_timeout(db: "redis.Redis", redis_url: str) -> None:

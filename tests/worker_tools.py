@@ -84,8 +84,7 @@ def the_child(worker: subprocess.Popen[str]) -> int:
     def below_forkserver() -> list[int]:
         return [pid for server in descendants(worker.pid) for pid in descendants(server)]
 
-    wait_until(lambda: bool(below_forkserver()), 20, "the pipeline's child")
-    return below_forkserver()[0]
+    return wait_until(below_forkserver, 20, "the pipeline's child")[0]
 
 
 def nothing_left(db: "redis.Redis", tmp_path: Path) -> None:
