@@ -24,7 +24,7 @@ def main() -> None:
     lease, grace, seconds = (float(argument) for argument in sys.argv[1:])
     start_forkserver()
     queue = Queue(os.environ["UPSTASH_REDIS_URL"], f"test-{os.getpid()}", lease=lease, block=lease * 0.9)
-    with contextlib.closing(Storage.from_env(pool=2)) as files:
+    with contextlib.closing(Storage.from_env(pool=2, answer=2)) as files:
         kind, stall = (Hanging, 3 * lease) if seconds < 0 else (Worker, 72)
         kind(queue, files, limits=Limits(seconds, megabytes=1024), grace=grace, stall=stall).run()
 
