@@ -135,11 +135,13 @@ def checked_file(upload: Request) -> tuple[FileStorage, int]:
 
 
 def checked_user(upload: Request) -> str:
-    """Who uploads: any name of up to 200 characters that can be printed."""
+    """Who uploads: any name of up to 200 characters that can be printed (300 bytes: it becomes part of a key)."""
     user = upload.form.get("userId", "").strip()
     if not user:
         raise BadRequest('No userId: send it as the form field "userId".')
-    if len(user) > 200 or not user.isprintable() or user in (".", ".."):  # which would mean a folder in a link
+    if (
+        len(user.encode()) > 300 or len(user) > 200 or not user.isprintable() or user in (".", "..")
+    ):  # which would mean a folder in a link
         raise BadRequest("The userId must be at most 200 printable characters, and neither . nor ..")
     return user
 
@@ -217,7 +219,10 @@ def register_errors(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
-        sentence = TOO_LARGE if isinstance(error, RequestEntityTooLarge) else error.description or error.name
+        sentence = error.description or error.name
+        if isinstance(error, RequestEntityTooLarge):
+            whole = request.content_length is None or request.content_length > MAX_BODY
+            sentence = TOO_LARGE if whole else "A field of the form is too long, or it has too many parts."
         response = error.get_response()
         response.data = json.dumps({"error": sentence})
         response.content_type = "application/json"

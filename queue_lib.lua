@@ -288,7 +288,7 @@ end
 -- key: an idempotency key of the user's, or ''. Fields of the job (options of the upload) follow as name, value, ...
 -- → {'queued' | 'already' | 'full' | 'too many', the id of the job that stands for this upload}
 function verbs.enqueue(id, list, user, payload, key, ...)
-  local job, same = load(id), Q .. ':same:' .. user .. ':' .. key
+  local job, same = load(id), Q .. ':same:' .. #user .. ':' .. user .. ':' .. key
   if job.at then return {'already', id} end
   local first = key ~= '' and redis.call('GET', same)
   if first then return {'already', first} end
@@ -334,11 +334,17 @@ function verbs.claim(id, list, raw, nonce, patient)
   return {'run', redis.call('HGETALL', 'job:' .. id)}
 end
 
--- An entry that no worker can read is kept where an operator finds it.
+-- An entry that no worker can read is kept where an operator finds it: under its own id where there is one, since it
+-- may stand in a line already, else under the one given.
 function verbs.reject(id, raw, reason)
-  local job = load(id)
-  if job.strange or job.at then return 'already' end
-  save(job, 'payload', raw, 'createdAt', now, 'run', 0, 'attempts', 0)
+  local entry = decode(raw)
+  local job = load(entry and entry.jobId or id)
+  if job.strange then job = load(id) end
+  if job.strange or (job.at and not is_list(job.at)) then return 'already' end
+  if not job.at then
+    save(job, 'payload', raw, 'run', 0, 'attempts', 0)
+    redis.call('HSETNX', 'job:' .. job.id, 'createdAt', now)
+  end
   bury(job, reason)
   return 'ok'
 end

@@ -19,7 +19,7 @@ For the operator: python queue_lib.py pause | resume | dead | cancel ID | requeu
     document_queue:dead          zset    id -> when it was given up                bury, cancel      JOB_TTL, requeue
     document_queue:parked        string  how many ids are parked in all            enter             promote
     document_queue:paused        string  there while nothing is to be started      pause             resume
-    document_queue:same:{u}:{k}  string  the job of user u's Idempotency-Key k     enqueue           24 hours
+    document_queue:same:{n}:..   string  the job of a user's Idempotency-Key       enqueue           24 hours
     job:{id}                     hash    the wire's fields and `at`, the truth     all               JOB_TTL past end
     worker:{id}                  hash    when it was seen last, and its job        look_after        three leases
 """
@@ -316,6 +316,7 @@ class Queue:
         stored = _pairs(rest[0])
         options = {name: value for name, value in stored.items() if name not in _INTERNAL}
         user = stored["user"].encode(errors="replace").decode()  # a stranger's may be no UTF-8, which MongoDB refuses
+        payload = _parse(stored["payload"]) or payload  # what was enqueued, whatever a second pointer says
         return Job(payload["jobId"], int(stored["run"]), int(stored["attempts"]), user, payload, options)
 
     def _reject(self, raw: str) -> None:
@@ -383,7 +384,8 @@ _INTERNAL |= {"cancel", "since", "cause", "missedAt"}
 
 def _parse(raw: str) -> dict[str, Any] | None:
     try:
-        payload = json.loads(raw.encode(errors="surrogateescape").decode(errors="replace"))
+        text = raw.encode(errors="surrogateescape").decode(errors="replace")
+        payload = json.loads(text, strict=False, parse_int=str)  # no stricter than the Lua that may have taken it in
     except (ValueError, RecursionError):
         return None
     if not isinstance(payload, dict) or not isinstance(payload.get("jobId"), str):

@@ -96,10 +96,15 @@ class Storage:
 
     def put(self, file: IO[bytes], size: int, user: str, job_id: str) -> str:
         """Store an open file under a key of our own making; returns the key. A file name never becomes part of it."""
-        key = f"documents/{quote(user, safe='')}/{job_id}"
+        key = self.upload_key(user, job_id)
         with _s3_errors():
             self._s3.put_object(Bucket=self.bucket, Key=key, Body=file, ContentLength=size)
         return key
+
+    @staticmethod
+    def upload_key(user: str, job_id: str) -> str:
+        """Where the upload of a user's job is."""
+        return f"documents/{quote(user, safe='')}/{job_id}"
 
     def link(self, key: str) -> str:
         """An address that anybody can GET for seven days, so that a worker without our credentials can, too."""

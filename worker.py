@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -232,10 +233,10 @@ class Worker:
 
     def _write_off(self, job: Job, reason: str) -> None:
         """The job is over without a result: its record says so, and its upload need not be paid for any longer."""
-        key = self.files.key_of(str(job.payload.get("fileUrl")))
+        key = self.files.upload_key(job.user, job.id)
         with contextlib.suppress(storage.Unavailable, storage.Transient):  # the record is mended by _reconcile
             self.files.fail_job(job.id, job.user, reason)
-            if key is not None:
+            if self.files.key_of(str(job.payload.get("fileUrl"))) == key:  # nobody else's file, whatever a job says
                 self.files.delete(key)
 
     def _say(self, job: Job, message: str, started: float, level: str = "info", **fields: Any) -> None:
@@ -346,7 +347,7 @@ def _wishes(options: dict[str, str]) -> dict[str, Any]:
     """A job's options, as strings in its hash, as the pipeline's arguments."""
     wishes: dict[str, Any] = {}
     for name, argument in (("maxPhrases", "max_phrases"), ("maxWords", "max_words")):
-        if options.get(name, "").isdecimal():
+        if re.fullmatch("[0-9]{1,3}", options.get(name, "")):
             wishes[argument] = int(options[name])
     if options.get("knownWords"):
         wishes["known_words"] = [word.strip() for word in options["knownWords"].split(",") if word.strip()]

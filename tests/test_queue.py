@@ -418,6 +418,27 @@ def test_an_entry_that_is_no_job_is_kept_in_the_dead_list_and_the_next_one_runs(
     assert kept == (entry if isinstance(entry, bytes) else entry.encode())
 
 
+def test_a_push_that_lua_can_read_and_python_cannot_ends_dead_under_its_own_id(queue: Queue, db: "redis.Redis") -> None:
+    deep = '{"jobId": "deep", "userId": "eve", "x": ' + "[" * 998 + "]" * 998 + "}"
+    db.lpush(NORMAL, deep, '{"jobId": "tab", "userId": "eve", "fileName": "a\tb", "n": ' + "1" * 5000 + "}")
+    queue.look_after()
+    queue.enqueue(payload("good", "eve"))
+    ran = drain(queue)
+    assert "good" in ran
+    assert {"deep", "tab"} == {*ran, *queue.dead()} - {"good"}
+    nothing_left(db)
+
+
+def test_a_pointer_that_says_something_else_than_what_was_enqueued_does_not_change_the_job(
+    queue: Queue, db: "redis.Redis"
+) -> None:
+    queue.enqueue(payload("a"))
+    db.rpush(NORMAL, json.dumps({**payload("a", "eve"), "fileUrl": "http://evil.test/"}))
+    job = take(queue)
+    assert (job.user, job.payload) == ("ann", payload("a"))
+    assert queue.finish(job, "{}")
+
+
 def test_a_push_whose_job_key_is_no_hash_is_kept_in_the_dead_list_as_well(queue: Queue, db: "redis.Redis") -> None:
     db.set("job:text", "not a hash")
     db.lpush(NORMAL, json.dumps(payload("text")))

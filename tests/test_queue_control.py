@@ -207,7 +207,9 @@ def test_the_same_idempotency_key_of_the_same_user_stands_for_the_first_job(queu
     assert queue.enqueue(payload("c", "bob"), key="k1") == ("c", True)
     assert queue.enqueue(payload("d"), key="k2") == ("d", True)
     assert not db.exists("job:b")
-    assert 86_000 < db.ttl(NORMAL + ":same:ann:k1") <= 86_400
+    queue.enqueue(payload("e", "a:b"), key="c")
+    assert queue.enqueue(payload("f", "a"), key="b:c").new, "two users' keys never meet"
+    assert 86_000 < db.ttl(NORMAL + ":same:3:ann:k1") <= 86_400
 
 
 def test_a_full_queue_and_a_user_with_too_many_jobs_are_refused(redis_url: str, db: "redis.Redis") -> None:

@@ -5,7 +5,7 @@ stalled ones that come back, an operator, and strangers who write into our keys.
 needs it, it moves a lease, a retry or a waiting job into the past. After each step the whole of Redis is read and held
 against design.md section 4; each answer of the queue is held against what was read before.
 
-DOCDECK_EXAMPLES=500 looks for new interleavings, at random; without it the same sixty are tried at every run.
+DOCDECK_EXAMPLES=500 looks for new interleavings, at random; without it the same hundred are tried at every run.
 """
 
 import json
@@ -36,11 +36,12 @@ WINDOW = 2
 ENOUGH = 10  # a look at a line ends after so many pointers: what stands behind them has to wait for the next looks
 PAST, FUTURE = 1, 10**13
 USERS = st.sampled_from(["ann", "ann", "bob", "cid"])  # some of them have more than their window holds
+VERB = st.sampled_from(["finish", "retry", "bury", "release"])
 PRIORITY = st.sampled_from([1, 1, 2, 0])
 
 EXAMPLES = os.environ.get("DOCDECK_EXAMPLES")
 SETTINGS = settings(
-    max_examples=int(EXAMPLES or 60),
+    max_examples=int(EXAMPLES or 100),
     stateful_step_count=40,
     derandomize=EXAMPLES is None,
     database=None,
@@ -160,10 +161,10 @@ class QueueMachine(RuleBasedStateMachine):
         accepted = self.queue.enqueue(payload(job_id, user))
         assert accepted == (job_id, self.before.at(job_id) is None), "only what Redis knows nothing of is new"
 
-    @rule(target=ids, user=USERS, name=st.sampled_from(LISTS), late=st.booleans())
-    def push_bare(self, user: str, name: str, late: bool) -> str:
+    @rule(target=ids, user=USERS, name=st.sampled_from(LISTS), late=st.booleans(), times=st.integers(1, 2))
+    def push_bare(self, user: str, name: str, late: bool, times: int) -> str:
         job_id = f"j{len(self.accepted)}"
-        self.db.lpush(name, json.dumps(payload(job_id, user)))
+        self.db.lpush(name, *[json.dumps(payload(job_id, user))] * times)
         self.accepted.add(job_id)
         self.late_hashes.add(job_id)
         if not late:
@@ -214,6 +215,8 @@ class QueueMachine(RuleBasedStateMachine):
         startable = (place is None or place in LISTS) and not paused and not over
         assert (job is not None) == startable, f"a pointer of a job at {place}"
         if job is None:
+            if paused and (place is None or place in LISTS):
+                assert self.db.lindex(pointer.source, -1) == pointer.raw, "a pause puts the pointer back"
             return multiple()
         nonce = self.db.hget(f"job:{job.id}", "nonce")
         self._once()
@@ -242,8 +245,11 @@ class QueueMachine(RuleBasedStateMachine):
 
     # Old runs stay in the bundle, so each of these is also what a stalled worker does when it wakes.
 
-    @rule(job=runs, verb=st.sampled_from(["finish", "retry", "bury", "release"]))
+    @rule(job=runs, verb=VERB)
     def settle(self, job: Job, verb: str) -> None:
+        self._settle(job, verb)
+
+    def _settle(self, job: Job, verb: str) -> None:
         ends = {
             "finish": lambda: self.queue.finish(job, json.dumps({"run": job.run})),
             "retry": lambda: self.queue.retry(job, "it broke", delay=60),
@@ -259,6 +265,23 @@ class QueueMachine(RuleBasedStateMachine):
         self._once()
         assert ends[verb]() == counts
         self._changes_nothing(verb)
+
+    @rule(target=runs, verb=VERB, again=VERB)
+    def stall_and_be_overtaken(self, verb: str, again: str) -> Any:
+        """A lease ends, another worker takes the job, and then the first one wakes."""
+        if not (running := [i for i in self.before.ids(LEASES) if self.before.at(i) == "run"]):
+            return multiple()
+        stored = self.before.jobs[running[0]]
+        zombie = Job(running[0], int(stored["run"]), 1, stored["user"], {})
+        self._pass(LEASES, zombie.id)
+        self.look_after()
+        self.before = Picture(self.db)
+        pointer = self._pop()
+        successor = self._claim(pointer) if pointer else multiple()
+        for woken in (verb, again):
+            self.before = Picture(self.db)
+            self._settle(zombie, woken)
+        return successor
 
     @rule(end=st.sampled_from(["processing", "completed", "failed"]))
     def foreign_worker(self, end: str) -> None:
@@ -284,15 +307,15 @@ class QueueMachine(RuleBasedStateMachine):
         if look:
             self.look_after()
 
-    @rule()
-    def heads_have_waited_long(self) -> None:
-        for name in LISTS[1:]:
+    @rule(long=st.booleans())
+    def look(self, long: bool) -> None:
+        """A look, perhaps after the heads of the lower lines have waited for long."""
+        for name in LISTS[1:] if long else ():
             for job_id in self.before.ids(name + ":open")[:1]:
                 if self.before.at(job_id) == name:
                     self.db.hset(f"job:{job_id}", "since", PAST)
         self.look_after()
 
-    @rule()
     def look_after(self) -> None:
         assert self.queue.look_after() == "idle"
         self._looked()
@@ -307,6 +330,14 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(job_id=ids)
     def cancel(self, job_id: str) -> None:
+        self._cancel(job_id)
+
+    @rule()
+    def cancel_a_parked_one(self) -> None:
+        for _, parked in [line for name in LISTS for line in self.before.parked(name)][:1]:
+            self._cancel(parked[-1])
+
+    def _cancel(self, job_id: str) -> None:
         place = self.before.at(job_id)
         answer = self.queue.cancel(job_id)
         if place is None:

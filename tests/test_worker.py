@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import redis
+import requests
 
 import dev
 from queue_lib import NORMAL, Queue
@@ -62,7 +63,7 @@ def test_a_worker_killed_in_the_middle_of_a_document_leaves_its_job_to_another_a
     start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
 ) -> None:
     first = start_worker()
-    job_id = submit(queue, files, long_document(100_000))
+    job_id = submit(queue, files, long_document(200_000))
     in_the_pipeline(queue, job_id)
     family = descendants(first.pid)
     first.kill()
@@ -88,7 +89,7 @@ def test_sigterm_gives_a_job_back_at_once_and_the_attempt_is_not_counted(
     start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
 ) -> None:
     worker = start_worker(lease=24)
-    job_id = submit(queue, files, long_document(100_000))
+    job_id = submit(queue, files, long_document(200_000))
     the_child(worker)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=3) == 0
@@ -114,7 +115,7 @@ def test_a_child_that_is_killed_costs_an_attempt_and_not_the_worker(
     start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
 ) -> None:
     worker = start_worker()
-    job_id = submit(queue, files, long_document(100_000))
+    job_id = submit(queue, files, long_document(200_000))
     os.kill(the_child(worker), signal.SIGKILL)
     wait_until(lambda: db.hget(f"job:{job_id}", "cause") is not None, 10, "the failed attempt")
     assert db.hget(f"job:{job_id}", "cause") == "its process was killed by SIGKILL"
@@ -127,7 +128,7 @@ def test_a_document_that_takes_too_long_is_given_up_after_three_attempts_with_a_
     start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
 ) -> None:
     start_worker(seconds=0.05)
-    job_id = submit(queue, files, long_document(100_000))
+    job_id = submit(queue, files, long_document(200_000))
     end = ended(queue, job_id, seconds=60)
     assert end["status"] == "failed"
     assert "3 times" in end["error"]
@@ -166,6 +167,20 @@ def test_a_job_without_a_usable_address_fails_with_a_sentence(
     nothing_left(db, tmp_path)
 
 
+def test_a_job_that_names_somebody_elses_file_does_not_delete_it(
+    start_worker: Start, files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+) -> None:
+    anns = submit(queue, files, b"no words")
+    queue.cancel(anns)
+    url = files.link(files.upload_key("ann", anns))
+    db.lpush(NORMAL, json.dumps({"jobId": "eves", "userId": "eve", "fileUrl": url, "fileName": "a.txt"}))
+    db.hset("job:eves", mapping={"status": "queued", "createdAt": "1"})
+    start_worker()
+    assert ended(queue, "eves")["status"] == "failed"
+    wait_until(lambda: "job failed" in worker_log(tmp_path), 5, "the end of its run")
+    assert requests.get(url, timeout=5).content == b"no words"
+
+
 def test_a_redis_that_is_not_there_is_waited_for_and_said_once(files: Storage, tmp_path: Path, free_port: int) -> None:
     worker = worker_process(tmp_path, lease=1, UPSTASH_REDIS_URL=f"redis://127.0.0.1:{free_port}/0")
     try:
@@ -200,7 +215,7 @@ def test_the_child_sees_no_secret_and_no_connection(
     start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis"
 ) -> None:
     worker = start_worker(lease=24)
-    submit(queue, files, long_document(100_000))
+    submit(queue, files, long_document(200_000))
     child = the_child(worker)
     environment = Path(f"/proc/{child}/environ").read_text()
     assert "AWS_SECRET" not in environment

@@ -16,7 +16,7 @@ from storage import Storage
 from tests.support import ROOT, descendants, wait_until
 
 SAMPLE = (ROOT / "samples" / "how-a-city-drinks.txt").read_text()
-LEASE = 1.2
+LEASE = 3.0
 
 Start = Callable[..., subprocess.Popen[str]]
 
