@@ -508,6 +508,7 @@ def process_files(port: int, paths: Sequence[Path], out: Path | None, pause: Cal
     for upload in uploads:
         if upload.cards is not None:
             print_cards(upload, upload.cards)
+    sys.stdout.flush()  # with --keep the end of the program, which would do it, is far away
     for upload in uploads:
         if upload.error:
             note(f"{upload.path.name}: {upload.error}")

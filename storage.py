@@ -51,8 +51,7 @@ class Refused(Exception):
 class Storage:
     """One bucket and one database. Safe to share between threads; build it after a fork, never before.
 
-    pool: connections to each. answer: seconds that MongoDB has for an answer; the bucket has thrice as long, since it
-    may have to take in 50 MB.
+    pool: connections to each. answer: seconds that MongoDB has for an answer.
     """
 
     def __init__(
@@ -67,8 +66,8 @@ class Storage:
             signature_version="s3v4",
             s3={"addressing_style": "path" if endpoint else "auto"},
             connect_timeout=min(answer, 3),
-            read_timeout=min(3 * answer, 10),
-            retries={"mode": "standard", "total_max_attempts": 1},
+            read_timeout=20,  # a bucket that takes in ten files of 50 MB at once is silent for a while
+            retries={"mode": "standard", "total_max_attempts": 3},
             max_pool_connections=pool,
         )
         region = os.environ.get("AWS_REGION") or "auto"

@@ -13,6 +13,7 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
@@ -30,6 +31,7 @@ from hypothesis.stateful import (
 
 from queue_lib import DEAD, LISTS, NORMAL, PAUSED, Job
 from tests.queue_tools import make_queue, nothing_left, payload
+from tests.redis_tools import OwnRedis
 
 LEASES, DELAYED, COUNTER = NORMAL + ":leases", NORMAL + ":delayed", NORMAL + ":parked"
 WINDOW = 2
@@ -486,8 +488,13 @@ class QueueMachine(RuleBasedStateMachine):
             assert status["status"] == "completed" or status["error"], f"{job_id} died without a reason"
 
 
-def test_no_interleaving_breaks_an_invariant_or_loses_a_job(redis_url: str) -> None:
-    class OnThisRedis(QueueMachine):
-        url = redis_url
+def test_no_interleaving_breaks_an_invariant_or_loses_a_job(tmp_path: Path) -> None:
+    server = OwnRedis(tmp_path / "redis")
 
-    run_state_machine_as_test(OnThisRedis, settings=SETTINGS)
+    class OnThisRedis(QueueMachine):
+        url = server.url
+
+    try:
+        run_state_machine_as_test(OnThisRedis, settings=SETTINGS)
+    finally:
+        server.kill()

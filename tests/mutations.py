@@ -1,0 +1,286 @@
+"""The tests can fail: each of these changes breaks the promise in one place, and a named test must turn red.
+
+    python -m tests.mutations [WORDS]     those whose name has these words; exit code 1 if a test stayed green
+
+It changes a copy of the tree in a temporary folder and runs the one test there, on the servers that the environment
+names (they are emptied), or on its own. pytest does not collect it; test_mutations.py holds the list against the code.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import dev
+
+ROOT = Path(__file__).parent.parent
+LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "node_modules")
+
+
+class Mutation(NamedTuple):
+    """A change that the named test must notice. `old` stands in the file just once."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+QUEUE, CONTROL, NETWORK = "tests/test_queue.py::", "tests/test_queue_control.py::", "tests/test_network.py::"
+WORKER, OUTAGES, CRASH = "tests/test_worker.py::", "tests/test_outages.py::", "tests/test_crash.py::"
+FIRE = "tests/test_fire.py::"
+PROPERTY = "tests/test_queue_property.py::test_no_interleaving_breaks_an_invariant_or_loses_a_job"
+MUTATIONS = [
+    Mutation(
+        "look_after does not walk the lines", "queue_lib.lua",
+        "    walk(list)\n",
+        "",
+        QUEUE + "test_a_job_that_was_popped_by_a_worker_that_died_before_its_claim_comes_back",
+    ),
+    Mutation(
+        "look_after ends no lease", "queue_lib.lua",
+        "  end_leases()\n",
+        "",
+        QUEUE + "test_a_job_whose_worker_died_runs_again_when_its_lease_is_over",
+    ),
+    Mutation(
+        "look_after wakes no retry", "queue_lib.lua",
+        "  wake_delayed()\n",
+        "",
+        QUEUE + "test_a_retried_job_waits_its_delay_and_is_given_up_after_three_attempts",
+    ),
+    Mutation(
+        "a lease is not renewed", "queue_lib.lua",
+        "      redis.call('ZADD', LEASES, now + set.lease, id)\n",
+        "",
+        QUEUE + "test_a_lease_that_is_renewed_keeps_the_job_past_its_first_end",
+    ),
+    Mutation(
+        "lost pointers come back in the wrong order", "queue_lib.lua",
+        "for i = #lost, 1, -1 do",
+        "for i = 1, #lost do",
+        QUEUE + "test_lost_pointers_come_back_in_the_order_they_had",
+    ),
+    Mutation(
+        "who leaves a line promotes nobody", "queue_lib.lua",
+        "  promote(list, user)\nend",
+        "end",
+        QUEUE + "test_one_users_many_jobs_do_not_hold_up_anothers_one",
+    ),
+    Mutation(
+        "burying does not leave the line", "queue_lib.lua",
+        "  if job.list then leave(job.list, job.id) end\n",
+        "",
+        CONTROL + "test_cancelling_frees_the_place_for_the_users_next_job",
+    ),
+    Mutation(
+        "a window is without end", "queue_lib.lua",
+        "while set.window == 0 or",
+        "while true or",
+        QUEUE + "test_one_users_many_jobs_do_not_hold_up_anothers_one",
+    ),
+    Mutation(
+        "a retry goes straight to the line", "queue_lib.lua",
+        "if job.at == 'delayed' then enter(job, true) end",
+        "if job.at == 'delayed' then push(job) end",
+        FIRE + "test_retries_due_together_stand_in_nobodys_way",
+    ),
+    Mutation(
+        "nobody is moved up", "queue_lib.lua",
+        "    if i > 1 then age(list, LISTS[i - 1]) end\n",
+        "",
+        CONTROL + "test_the_head_of_a_lower_line_moves_up_when_it_has_waited_long",
+    ),
+    Mutation(
+        "a strange hash raises", "queue_lib.lua",
+        "redis.pcall('HMGET'",
+        "redis.call('HMGET'",
+        QUEUE + "test_strange_keys_and_ids_do_not_stop_the_care_for_others",
+    ),
+    Mutation(
+        "a running job can be claimed", "queue_lib.lua",
+        "    return {'held'}\n",
+        "",
+        PROPERTY,
+    ),
+    Mutation(
+        "claim does not know its own nonce", "queue_lib.lua",
+        "if job.at == 'run' and job.nonce == nonce then",
+        "if false then",
+        NETWORK + "test_a_claim_whose_reply_is_lost_is_the_same_run_with_the_same_answer",
+    ),
+    Mutation(
+        "enqueue does not ask whether the job is there", "queue_lib.lua",
+        "  if job.at then return {'already', id} end\n",
+        "",
+        QUEUE + "test_enqueueing_a_known_id_again_changes_nothing_at_any_time_of_its_life",
+    ),
+    Mutation(
+        "an older run may finish", "queue_lib.lua",
+        "if not job.at or job.run ~= tonumber(run) then",
+        "if not job.at then",
+        QUEUE + "test_an_older_run_can_settle_nothing",
+    ),
+    Mutation(
+        "an older run may give up", "queue_lib.lua",
+        "if job.at ~= 'run' or job.run ~= tonumber(run) then",
+        "if job.at ~= 'run' then",
+        QUEUE + "test_an_older_run_can_settle_nothing",
+    ),
+    Mutation(
+        "an end that is sent twice is refused", "queue_lib.lua",
+        "    if job.settled == mark then return 'ok' end\n",
+        "",
+        QUEUE + "test_an_end_that_is_sent_twice_has_one_effect_and_the_same_answer",
+    ),
+    Mutation(
+        "release counts the attempt", "queue_lib.lua",
+        "  save(job, 'attempts', job.attempts - 1)\n",
+        "",
+        QUEUE + "test_a_released_job_is_next_in_line_and_the_attempt_is_not_counted",
+    ),
+    Mutation(
+        "what kills its workers is tried for ever", "queue_lib.lua",
+        "elseif job.attempts >= set.attempts then\n        bury",
+        "elseif false then\n        bury",
+        QUEUE + "test_a_job_that_kills_every_worker_is_dead_after_three_with_the_reason",
+    ),
+    Mutation(
+        "the end of a lease ignores the cancel mark", "queue_lib.lua",
+        "      if job.cancel then\n        bury",
+        "      if false then\n        bury",
+        CONTROL + "test_a_cancelled_job_does_not_come_back_from_a_failure",
+    ),
+    Mutation(
+        "bare pushes are not taken in", "queue_lib.lua",
+        "    if tail_is_bare(list) then intake(list) end\n",
+        "",
+        QUEUE + "test_bare_pushes_are_as_fair_and_as_safe_as_ours_once_seen",
+    ),
+    Mutation(
+        "an old bare push is not sought", "queue_lib.lua",
+        "if entry and entry.jobId == id then",
+        "if false then",
+        QUEUE + "test_an_old_bare_push_that_still_stands_in_the_list_is_taken_in_when_asked_for",
+    ),
+    Mutation(
+        "a pointer popped in a pause goes to the end", "queue_lib.lua",
+        "    redis.call('RPUSH', list, raw)\n",
+        "    redis.call('LPUSH', list, raw)\n",
+        CONTROL + "test_a_job_popped_just_before_a_pause_keeps_its_place",
+    ),
+    Mutation(
+        "the connection that blocks retries", "queue_lib.py",
+        "retry=never, **common",
+        "retry=once, **common",
+        NETWORK + "test_a_job_whose_brpop_reply_is_lost_comes_back_and_has_cost_no_attempt",
+    ),
+    Mutation(
+        "a worker goes without a last look", "queue_lib.py",
+        "disconnect()\n        self.look_after()",
+        "disconnect()",
+        FIRE + "test_a_worker_that_goes_puts_back_what_its_last_wait_had_popped",
+    ),
+    Mutation(
+        "jobs cannot be settled without memory", "queue_lib.py",
+        "#!lua flags=allow-oom",
+        "#!lua",
+        NETWORK + "test_all_ends_of_a_run_are_settled_without_memory",
+    ),
+    Mutation(
+        "each run saves its result over the last one's", "storage.py",
+        "results.insert_one({\"_id\": job_id, \"userId\": user, \"savedAt\": _milliseconds(), **result})",
+        "results.replace_one({\"_id\": job_id}, {\"userId\": user, **result}, upsert=True)",
+        CRASH + "test_a_result_that_was_saved_before_its_worker_died_stands",
+    ),
+    Mutation(
+        "a job is finished before its result is saved", "worker.py",
+        "                self.files.save_result(job.id, job.user, json.loads(result))\n"
+        "                return self.queue.finish(job, result)\n",
+        "                finished = self.queue.finish(job, result)\n"
+        "                self.files.save_result(job.id, job.user, json.loads(result))\n"
+        "                return finished\n",
+        CRASH + "test_a_result_that_was_saved_before_its_worker_died_stands",
+    ),
+    Mutation(
+        "SIGTERM does not end the wait", "worker.py",
+        "        if self.waiting:\n",
+        "        if False:\n",
+        FIRE + "test_sigterm_ends_a_wait_for_jobs_at_once",
+    ),
+    Mutation(
+        "a job is not given back at SIGTERM", "worker.py",
+        "            self.queue.release(job)  # neither",
+        "            pass  # neither",
+        WORKER + "test_sigterm_gives_a_job_back_at_once_and_the_attempt_is_not_counted",
+    ),
+    Mutation(
+        "an outage ends the worker", "worker.py",
+        "                self._wait_out(error)\n",
+        "                raise\n",
+        WORKER + "test_a_redis_that_is_not_there_is_waited_for_and_said_once",
+    ),
+    Mutation(
+        "what Redis forgot is not enqueued again", "worker.py",
+        "                elif not place:\n",
+        "                elif False:\n",
+        OUTAGES + "test_what_mongodb_holds_as_queued_and_redis_lost_runs_after_all",
+    ),
+    Mutation(
+        "a cancel is not heard", "worker.py",
+        "                    raise Cancelled\n",
+        "                    pass\n",
+        OUTAGES + "test_cancelling_a_running_job_ends_its_child_within_three_seconds",
+    ),
+]
+
+
+def mutate(tree: Path, mutation: Mutation) -> None:
+    """Change the tree. Raises ValueError if the code is not what the list takes it for."""
+    file = tree / mutation.file
+    text = file.read_text()
+    if text.count(mutation.old) != 1:
+        raise ValueError(f"{mutation.name}: its text stands {text.count(mutation.old)} times in {mutation.file}")
+    file.write_text(text.replace(mutation.old, mutation.new))
+
+
+def run_tests(tree: Path, tests: list[str], env: dict[str, str]) -> str:
+    """Whether these tests are green or red in the tree; else what pytest said."""
+    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "--no-header", *tests]
+    done = subprocess.run(dev.leashed(command), cwd=tree, env=env, capture_output=True, text=True)
+    return {0: "green", 1: "red"}.get(done.returncode, done.stdout + done.stderr)
+
+
+def main(words: list[str]) -> int:
+    """Try those mutations whose name has all these words; 1 if one was not noticed."""
+    chosen = [mutation for mutation in MUTATIONS if all(word in mutation.name for word in words)]
+    unnoticed = []
+    with tempfile.TemporaryDirectory(prefix="docdeck-mutations-") as name, dev.Stack(Path(name) / "data") as stack:
+        tree = Path(name) / "tree"
+        shutil.copytree(ROOT, tree, ignore=LEFT_OUT)
+        (tree / ".venv").symlink_to(dev.VENV)
+        stack.start_servers()
+        env = {**os.environ, **stack.env}
+        unchanged = run_tests(tree, sorted({mutation.test for mutation in chosen}), env)
+        print(f"unchanged: {unchanged}", flush=True)
+        if unchanged != "green":
+            return 1  # a test that is red anyway says nothing of a mutation
+        for mutation in chosen:
+            started, original = time.monotonic(), (tree / mutation.file).read_text()
+            mutate(tree, mutation)
+            answer = run_tests(tree, [mutation.test], env)
+            (tree / mutation.file).write_text(original)
+            if answer != "red":
+                unnoticed.append(mutation.name)
+            print(f"{answer:6} {time.monotonic() - started:5.1f} s  {mutation.name}", flush=True)
+    print(f"{len(chosen) - len(unnoticed)} of {len(chosen)} changes were noticed", *unnoticed, sep="\n  ")
+    return int(bool(unnoticed))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

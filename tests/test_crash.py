@@ -1,0 +1,315 @@
+"""Kill -9 at every line: whatever line of ours a worker or the API dies at, every accepted job ends, and once.
+
+A process counts the lines that it executes, under sys.settrace, and kills itself at the n-th, for n = 1, 2, 3 ...
+until one ends by itself; then clean workers drain. A second pass counts the lines of redis-py as well and dies at
+every so manieth of them, which is also between a command and its reply. Each point has a database of its own, in a
+Redis of its own: so all can die first and be drained afterwards, when their leases are over, and a point costs a
+tenth of a second instead of a lease. Redis, MongoDB and S3 are real; what is missing is the pipeline, see ledger.py.
+
+A lane (`python -m tests.test_crash`) does the dying: it has imported everything and built no client, so it can fork.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import boto3
+import pytest
+import redis
+
+import api
+import dev
+import storage
+from queue_lib import LISTS, NORMAL, Queue
+from storage import GONE, Storage
+from tests.ledger import InlineWorker, LoggedStorage, append, double_saves, entries, left_over
+from tests.support import ROOT, find_free_port, wait_until
+from worker import Limits
+
+LANES = 4
+LANE = [sys.executable, "-m", "tests.test_crash"]
+DATABASES = 4000
+LEASE, BLOCK = 0.5, 0.2
+VICTIM_SECONDS, DRAIN_SECONDS = 30, 240
+Fates = dict[str, tuple[str, str, int]]
+DOCUMENT = b"Water is life."
+OURS = {str(ROOT / name) for name in ("api.py", "queue_lib.py", "storage.py", "worker.py")}
+REDIS_PY = str(Path(redis.__file__).parent)
+FATES: Fates = {  # how it ends, its user, its priority; `stop` comes last
+    "good": ("done", "ann", 2),
+    "refused": ("dead", "ann", 1),
+    "transient": ("done", "ann", 1),
+    "stop": ("done", "bob", 0),
+}
+MORE_FATES: Fates = {  # one of ann's has to be parked; `bug` and `transient` go the same way, `good` is what `bare` is
+    **{fate: FATES[fate] for fate in ("refused", "stop")},
+    "cancel": ("dead", "ann", 1),
+    "bug": ("done", "ann", 1),
+    "away": ("done", "cid", 1),
+    "bare": ("done", "eve", 1),
+}
+WORKERS_WAY = {
+    "run", "take", "_claim", "_interruptible", "look_after", "beat", "handle", "_download", "fetch", "_deliver",
+    "save_result", "finish", "bury", "_write_off", "fail_job", "retry", "release", "_told_to_stop", "leave",
+}  # fmt: skip
+REASONS = {"refused": GONE, "cancel": "Cancelled"}
+
+
+def fates_of(folder: Path) -> Fates:
+    """The jobs of each point of this pass."""
+    return MORE_FATES if folder.name == "worker50" else FATES
+
+
+# In a lane ------------------------------------------------------------------------------------------------------------
+
+
+def die_at(number: int, fallen: Path, in_redis_py: bool) -> Callable[[FrameType, str, Any], Any]:
+    """A trace function that kills its process at the so manieth line of ours, and writes down which that was."""
+    lines = 0
+
+    def at_line(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal lines
+        if event == "line":
+            lines += 1
+            if lines == number:
+                code = frame.f_code
+                append(fallen, [number, Path(code.co_filename).name, code.co_name, frame.f_lineno])
+                os.kill(os.getpid(), signal.SIGKILL)
+        return at_line
+
+    def at_call(frame: FrameType, event: str, argument: Any) -> Any:
+        name = frame.f_code.co_filename
+        return at_line if name in OURS or (in_redis_py and name.startswith(REDIS_PY)) else None
+
+    return at_call
+
+
+def die_in_finish(frame: FrameType, event: str, argument: Any) -> None:
+    """A trace function that kills its process between the save and the finish."""
+    if frame.f_code.co_name == "finish":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def build_queue(url: str) -> Queue:
+    return Queue(url, f"w{os.getpid()}", lease=LEASE, block=BLOCK, bare_wait=0.3)
+
+
+def build_worker(url: str, files: Storage) -> InlineWorker:
+    return InlineWorker(build_queue(url), files, limits=Limits(60, 1024))
+
+
+def a_worker_dies(url: str, point: str, folder: Path, trace: Callable[..., Any]) -> None:
+    """Puts a job of each fate in line, and works until the last one's SIGTERM."""
+    files = LoggedStorage.build(folder / "saves")
+    worker = build_worker(url, files)
+    worker.victim = True
+    keys = {"refused": "documents/ann/missing"}
+    if "cancel" in fates_of(folder):  # which deletes its document, so that it needs one of its own
+        keys["cancel"] = files.put(BytesIO(DOCUMENT), len(DOCUMENT), "ann", point)
+    records = []
+    for fate, (_, user, priority) in fates_of(folder).items():
+        job: dict[str, Any] = {"jobId": f"{point}-{fate}", "userId": user, "fileName": fate, "priority": priority}
+        job["fileUrl"] = files.link(keys.get(fate, "documents/ann/shared"))
+        if fate == "bare":
+            worker.queue._redis.lpush(NORMAL, json.dumps(job))
+            worker.queue._redis.hset(f"job:{job['jobId']}", "status", "queued")
+        else:
+            worker.queue.enqueue(job)
+            records.append({"_id": job["jobId"], "userId": user, "status": "queued", "createdAt": time.time() * 1000})
+    files._database.jobs.insert_many(records)
+    if folder.name == "worker1":
+        worker.reconciled = time.monotonic()  # one line of that is like another, and it asks MongoDB a lot
+    sys.settrace(trace)
+    worker.run()
+    sys.settrace(None)
+
+
+def an_api_dies(url: str, point: str, folder: Path, trace: Callable[..., Any]) -> None:
+    """Uploads a document; if an answer comes, its jobId is written down."""
+    os.environ["UPSTASH_REDIS_URL"] = url
+    client = api.create_app().test_client()
+    form = {"userId": point, "file": (BytesIO(DOCUMENT), "water.txt"), "maxWords": "3", "priority": "high"}
+    sys.settrace(trace)
+    answer = client.post("/api/upload-document-async", data=form, headers={"Idempotency-Key": "k"})
+    sys.settrace(None)
+    assert answer.status_code == 200, answer.json
+    append(folder / "told", [point, (answer.json or {})["jobId"]])
+
+
+def drain(urls: list[str], folder: Path) -> None:
+    """A clean worker, at one database after the other, until nothing is left in any or the time is over."""
+    worker = build_worker(urls[0], LoggedStorage.build(folder / "saves"))
+    queues = {url: build_queue(url) for url in urls}
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while queues and time.monotonic() < deadline:
+        for url, worker.queue in list(queues.items()):
+            if not work_off(worker):
+                del queues[url]
+
+
+def work_off(worker: InlineWorker) -> bool:
+    """Handle what can be had now; whether anything is left."""
+    while left := left_over(worker.queue._redis):
+        job = worker.queue.take()
+        if job is not None:
+            with contextlib.suppress(storage.Unavailable):
+                worker.handle(job)
+        elif not worker.queue._redis.exists(*LISTS):
+            break
+    return bool(left)
+
+
+def in_a_fork(task: Callable[[], None], seconds: int) -> int:
+    """Run it in a child; its exit code, negative for a signal. One that hangs is ended by SIGALRM."""
+    pid = os.fork()
+    if not pid:
+        try:
+            signal.alarm(seconds)
+            task()
+            os._exit(0)
+        except BaseException:  # noqa: BLE001  a child must never return into its parent's code
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def lane(first: int, step: int, victim: str, every: int, server: str, folder: Path) -> None:
+    """Die at each step-th point until a run ends by itself, then drain all; every 0: once, where `finish` is called.
+
+    A point is the death at line point * every, and has the database of its number. They begin with 1.
+    """
+    boto3.client("s3", region_name="auto").close()  # its models are loaded now, once, and not by each child
+    dies = {"worker": a_worker_dies, "api": an_api_dies}[victim]
+    urls: list[str] = []
+    for point in itertools.count(first + 1, step):
+        urls.append(f"{server}/{point}")
+        trace = die_at(point * every, folder / "fallen", in_redis_py=every > 1) if every else die_in_finish
+        code = in_a_fork(partial(dies, urls[-1], f"{folder.name}-{point}", folder, trace), VICTIM_SECONDS)
+        if code == 0 or not every:
+            break
+        assert code == -signal.SIGKILL, f"the victim at point {point} ended with {code}"
+    assert in_a_fork(partial(drain, urls, folder), DRAIN_SECONDS + 60) == 0
+
+
+# The tests ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """A Redis with many databases; its URL up to the database's number."""
+    port = find_free_port()
+    command = [*dev.redis_command(tmp_path, port), "--databases", str(DATABASES)]
+    process = subprocess.Popen(dev.leashed(command), stdout=subprocess.DEVNULL)
+    wait_until(lambda: dev.redis_answers(port), 10, "Redis")
+    yield f"redis://127.0.0.1:{port}"
+    process.kill()
+    process.wait()
+
+
+def run_lanes(victim: str, every: int, server: str, folder: Path, lanes: int) -> list[list[Any]]:
+    """Lanes side by side, each to its end. The points at which the victim fell: [number, file, function, line]."""
+    folder.mkdir()
+    with (folder / "log").open("wb") as log:
+        running = [
+            subprocess.Popen(
+                dev.leashed([*LANE, f"{number}", f"{lanes}", victim, f"{every}", server, str(folder)]),
+                cwd=ROOT, env={**os.environ, "TMPDIR": str(folder)}, stdout=log, stderr=subprocess.STDOUT,
+            )
+            for number in range(lanes)
+        ]  # fmt: skip
+        codes = [process.wait() for process in running]
+    assert codes == [0] * lanes, (folder / "log").read_text()[-3000:]
+    return sorted(entries(folder / "fallen"))
+
+
+def wrong_with(db: "redis.Redis", point: str, fates: Fates, files: Storage) -> list[str]:
+    """What the ledger of one worker's point has to complain of: one line for each job that is not where it belongs."""
+    wrong = [f"left in {key}" for key in left_over(db)]
+    for fate, (place, _, _) in fates.items():
+        job_id = f"{point}-{fate}"
+        job: dict[str, str] = db.hgetall(f"job:{job_id}")  # type: ignore[assignment]
+        saved = files._database.results.count_documents({"_id": job_id})
+        record = files._database.jobs.find_one({"_id": job_id}) or {"status": "completed"}
+        if job.get("at") != place or saved != (place == "done"):
+            wrong.append(f"{fate}: {job}, {saved} results")
+        if place == "done" and record["status"] != "completed":
+            wrong.append(f"{fate}: its record says {record['status']}")
+        if place == "dead" and job.get("error") != REASONS[fate]:
+            wrong.append(f"{fate}: dead because {job.get('error')}")
+    return wrong
+
+
+@pytest.mark.parametrize("every", [1, 50], ids=["every line of ours", "every 50th line of ours and redis-py's"])
+def test_a_worker_that_dies_at_any_line_loses_no_job_and_saves_none_twice(
+    server: str, files: Storage, tmp_path: Path, every: int
+) -> None:
+    files.put(BytesIO(DOCUMENT), len(DOCUMENT), "ann", "shared")
+    started, folder = time.monotonic(), tmp_path / f"worker{every}"
+    fallen = run_lanes("worker", every, server, folder, LANES)
+    wrong, runs = [], 0
+    for number, *place in fallen:
+        point = number // every
+        with redis.Redis.from_url(f"{server}/{point}", decode_responses=True) as db:
+            wrong += [(place, line) for line in wrong_with(db, f"{folder.name}-{point}", fates_of(folder), files)]
+            runs += sum(int(db.hget(key, "run") or 0) for key in db.scan_iter("job:*"))
+    refused = sum(not new for _, _, new in entries(folder / "saves"))
+    seconds = time.monotonic() - started
+    print(f"\n{len(fallen)} points, {len(wrong)} wrong, {runs} runs, {refused} saves refused, {seconds:.0f} s")
+    assert wrong == []
+    assert double_saves(folder / "saves") == []
+    assert every > 1 or {function for _, _, function, _ in fallen} >= WORKERS_WAY
+
+
+@pytest.mark.parametrize("every", [1, 10], ids=["every line of ours", "every 10th line of ours and redis-py's"])
+def test_an_upload_whose_api_dies_at_any_line_is_in_line_or_nobody_was_told_its_id(
+    server: str, files: Storage, tmp_path: Path, every: int
+) -> None:
+    folder = tmp_path / f"api{every}"
+    fallen = run_lanes("api", every, server, folder, LANES)
+    told, ran = dict(entries(folder / "told")), 0
+    points = {f"{folder.name}-{number // every}": place for number, *place in fallen}
+    for user, place in {**{user: ["nowhere"] for user in told}, **points}.items():
+        point = user.rpartition("-")[2]
+        with redis.Redis.from_url(f"{server}/{point}", decode_responses=True) as db:
+            assert left_over(db) == [], place
+            known = {key.removeprefix("job:"): db.hget(key, "at") for key in db.scan_iter("job:*")}
+        recorded = [record["_id"] for record in files._database.jobs.find({"userId": user})]
+        assert set(known) <= set(recorded), f"a job without a record, after a death at {place}"
+        assert set(known.values()) <= {"done"}, place
+        assert files._database.results.count_documents({"userId": user}) == len(known), place
+        if user in told:
+            assert list(known) == [told[user]]
+        ran += len(known)
+    print(f"\n{len(fallen)} points, {ran} in line, {len(told)} told")
+    assert told
+    if every == 1:
+        assert ran > len(told), "no point lay between the enqueue and the answer"
+        assert {function for _, _, function, _ in fallen} >= {"submit", "put", "create_job", "enqueue"}
+
+
+def test_a_result_that_was_saved_before_its_worker_died_stands(server: str, files: Storage, tmp_path: Path) -> None:
+    files.put(BytesIO(DOCUMENT), len(DOCUMENT), "ann", "shared")
+    folder = tmp_path / "finish"
+    run_lanes("worker", 0, server, folder, 1)
+    saved = [(run, new) for job_id, run, new in entries(folder / "saves") if job_id == "finish-1-good"]
+    assert saved == [(1, True), (2, False)]
+    result = files._database.results.find_one({"_id": "finish-1-good"}) or {}
+    assert result["run"] == 1
+    with redis.Redis.from_url(f"{server}/1", decode_responses=True) as db:
+        assert wrong_with(db, "finish-1", FATES, files) == []
+
+
+if __name__ == "__main__":
+    lane(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5], Path(sys.argv[6]))
