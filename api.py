@@ -205,12 +205,19 @@ def answer_of(future: Future[None]) -> str:
 
 
 def look_after(queue: Queue) -> None:
-    """For ever, in a thread: what every worker does as well."""
+    """For ever, in a thread: what every worker does as well. An outage of Redis is said once, and its end."""
+    away_since: float | None = None
     while True:
         try:
             queue.look_after()
         except queue_lib.Unavailable as error:
-            log("redis is away", "error", error=str(error))
+            if away_since is None:
+                away_since = time.monotonic()
+                log("redis is away", "error", error=str(error))
+        else:
+            if away_since is not None:
+                log("redis is back", seconds=round(time.monotonic() - away_since, 1))
+            away_since = None
         time.sleep(LOOK_AFTER)
 
 

@@ -450,11 +450,13 @@ function verbs.whereabouts(...)
 end
 
 -- A bare push whose hash is old and has nothing of ours: still in a list (then it is taken in), or gone with the
--- worker that popped it. Gone is said only when it is seen twice, as its pointer may be on the way to a claim.
+-- worker that popped it. Gone is said only when it is seen twice, as its pointer may be on the way to a claim, or a
+-- worker of somebody else's be at it, which may take as long as any may.
 function verbs.seek(id)
   local job = load(id)
   if job.at or job.strange then return 'known' end
-  for _, list in ipairs(LISTS) do
+  local taken = job.status == 'processing'
+  for _, list in ipairs(taken and {} or LISTS) do
     for from = 0, redis.call('LLEN', list) - 1, 1000 do
       for _, raw in ipairs(redis.call('LRANGE', list, from, from + 999)) do
         local entry = string.find(raw, id, 1, true) and decode(raw)
@@ -468,7 +470,9 @@ function verbs.seek(id)
     end
   end
   redis.call('HSETNX', 'job:' .. id, 'missedAt', now)
-  if now - redis.call('HGET', 'job:' .. id, 'missedAt') < set.patience then return 'sought' end
+  if now - redis.call('HGET', 'job:' .. id, 'missedAt') < (taken and set.timeout or set.patience) then
+    return 'sought'
+  end
   bury(job, 'This job was lost before any worker of ours saw it. Please upload the document again.')
   return 'known'
 end

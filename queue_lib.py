@@ -215,7 +215,8 @@ class Queue:
             return None
         told = stored.get("createdAt", "")
         created = int(told) if told.isdecimal() and len(told) < 16 else 0
-        forgotten = "at" not in stored and stored.get("status") == "queued" and created < (time.time() - 60) * 1000
+        unseen = "at" not in stored and stored.get("status") in ("queued", "processing")
+        forgotten = unseen and created < (time.time() - 60) * 1000
         if forgotten and self._call("seek", job_id) == "known":
             stored = self._fields(job_id)
         answer: dict[str, Any] = {name: stored[name] for name in WIRE_FIELDS if name in stored}

@@ -1,8 +1,8 @@
 """Files and records: the S3 (or R2) bucket, the MongoDB database, and the download of a job's document.
 
 It knows nothing of Redis or of what a document says. Sizes are bytes, times seconds. What went wrong is one of three:
-`Unavailable` (the bucket or MongoDB is away: nobody's file can be had), `Transient` (this file cannot be had now) and
-`Refused` (it never will be; the text is a sentence for the person who uploaded it).
+`Unavailable` (the bucket or MongoDB is away, or the disk is full: nobody's file can be had), `Transient` (this file
+cannot be had now) and `Refused` (it never will be; the text is a sentence for the person who uploaded it).
 """
 
 import contextlib
@@ -33,7 +33,7 @@ GONE = "The uploaded file is no longer there. Please upload it again."
 
 
 class Unavailable(Exception):
-    """MongoDB or the bucket is away: whatever needs it has to wait."""
+    """MongoDB or the bucket is away, or the disk is full: whatever needs it has to wait."""
 
 
 class Transient(Exception):
@@ -73,8 +73,8 @@ class Storage:
         region = os.environ.get("AWS_REGION") or "auto"
         self._s3 = boto3.client("s3", region_name=region, endpoint_url=endpoint, config=config)
         self._mongo: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
-            mongodb_uri, timeoutMS=int(answer * 1000), maxPoolSize=pool
-        )
+            mongodb_uri, timeoutMS=int(answer * 1000), maxPoolSize=pool, connect=False
+        )  # not yet: with mongodb+srv it would ask the DNS here, and an outage of that must not end a process
         self._database = self._mongo.get_default_database("docdeck")
 
     @classmethod
@@ -253,6 +253,8 @@ def download(url: str, target: Path, tick: Callable[[], None]) -> None:
         raise Refused("The job's fileUrl is no http or https address.") from None
     except (requests.RequestException, HTTPError) as error:
         raise Transient(f"the file could not be downloaded: {type(error).__name__}") from error
+    except OSError as error:  # a full disk is this machine's fault, not the file's
+        raise Unavailable(f"a download could not be written to disk: {error.strerror}") from error
 
 
 def _check_status(code: int) -> None:

@@ -111,6 +111,9 @@ class Worker:
                 self._wait_out(error)
             except Stop:
                 break
+            except Exception:  # noqa: BLE001  a bug of ours between two jobs: a restart would not mend it
+                log("a bug in the worker's loop", "error", cause=traceback.format_exc())
+                self._pause()
         shutil.rmtree(self.scratch, ignore_errors=True)
         with contextlib.suppress(queue_lib.Unavailable):
             self.queue.leave()
@@ -273,8 +276,11 @@ class Worker:
             self.outage_since = None
 
     def _wait_out(self, error: Exception) -> None:
-        """A server is away: wait, the longer the longer it is, at most five seconds, no two workers in step."""
         self._outage_begins(error)
+        self._pause()
+
+    def _pause(self) -> None:
+        """Wait, the longer the longer a server is away, at most five seconds, no two workers in step."""
         self.turned = time.monotonic()
         away = self.turned - (self.outage_since or 0)
         with contextlib.suppress(Stop), self._interruptible():
@@ -328,6 +334,9 @@ def run_pipeline(pipe: Connection, path: str, job_id: str, title: str, options: 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # whether this document is given up is the worker's decision
     die_with_parent()
+    # That parent, the forkserver, ends when nobody holds its pipe any more, which it hands on to each child: one that
+    # hangs would keep the server, and so itself, alive when the worker was killed.
+    os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
     resource.setrlimit(resource.RLIMIT_AS, (limits.megabytes << 20, limits.megabytes << 20))
     resource.setrlimit(resource.RLIMIT_CPU, (int(limits.seconds) + 1, int(limits.seconds) + 2))
     try:

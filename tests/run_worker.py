@@ -1,6 +1,7 @@
-"""A real worker with the short times that fault tests need: python -m tests.run_worker LEASE GRACE SECONDS
+"""A real worker with the short times that fault tests need: python -m tests.run_worker LEASE GRACE SECONDS MEGABYTES
 
-With SECONDS below zero its loop hangs in its first job, for the test of the watchdog.
+With SECONDS below zero its loop hangs in its first job, for the test of the watchdog. Files that are named like one of
+bad_documents.py's fates meet it.
 """
 
 import contextlib
@@ -8,8 +9,10 @@ import os
 import sys
 import threading
 
+import worker
 from queue_lib import Job, Queue
 from storage import Storage
+from tests import bad_documents
 from worker import Limits, Worker, start_forkserver
 
 
@@ -21,12 +24,13 @@ class Hanging(Worker):
 
 
 def main() -> None:
-    lease, grace, seconds = (float(argument) for argument in sys.argv[1:])
+    lease, grace, seconds, megabytes = (float(argument) for argument in sys.argv[1:])
+    worker.run_pipeline = bad_documents.run_pipeline
     start_forkserver()
     queue = Queue(os.environ["UPSTASH_REDIS_URL"], f"test-{os.getpid()}", lease=lease, block=lease * 0.9)
     with contextlib.closing(Storage.from_env(pool=2, answer=2)) as files:
         kind, stall = (Hanging, 3 * lease) if seconds < 0 else (Worker, 72)
-        kind(queue, files, limits=Limits(seconds, megabytes=1024), grace=grace, stall=stall).run()
+        kind(queue, files, limits=Limits(seconds, int(megabytes)), grace=grace, stall=stall).run()
 
 
 if __name__ == "__main__":

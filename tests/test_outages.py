@@ -81,7 +81,7 @@ def test_a_result_outlives_a_mongodb_that_is_away_when_it_is_to_be_saved(
     start_worker: Start, mongo: Mongo, own_files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
 ) -> None:
     worker = start_worker(lease=6)  # longer than MongoDB has for an answer, as in real life
-    job_id = submit(queue, own_files, long_document(60_000))
+    job_id = submit(queue, own_files, long_document(400_000))  # MongoDB has to be away before its end
     in_the_pipeline(queue, job_id)
     mongo.stop()
     wait_until(lambda: "a server is away" in worker_log(tmp_path), 30, "the outage's line")

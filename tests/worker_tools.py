@@ -22,12 +22,17 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 def worker_process(
-    folder: Path, lease: float = LEASE, grace: float = 0, seconds: float = 60, **variables: str
+    folder: Path,
+    lease: float = LEASE,
+    grace: float = 0,
+    seconds: float = 60,
+    megabytes: int = 1024,
+    **variables: str,
 ) -> subprocess.Popen[str]:
     """A worker of this environment: its log is folder/worker-PID.log, its downloads are in folder/tmp."""
     (folder / "tmp").mkdir(exist_ok=True)
     environment = {**os.environ, "TMPDIR": str(folder / "tmp"), **variables}
-    command = [sys.executable, "-m", "tests.run_worker", str(lease), str(grace), str(seconds)]
+    command = [sys.executable, "-m", "tests.run_worker", str(lease), str(grace), str(seconds), str(megabytes)]
     with (folder / "worker.log").open("a") as log:
         return subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=log, stderr=log, text=True, start_new_session=True
