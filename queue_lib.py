@@ -354,7 +354,7 @@ class Queue:
     def retry(self, job: Job, cause: str, delay: float | None = None) -> bool:
         """Not the document's fault: try again after a while, or give it up when its attempts are used up."""
         if delay is None:
-            delay = random.uniform(0, min(300, 4.0**job.attempts))  # full jitter, 2 s in the mean at first
+            delay = backoff(job.attempts)
         self._longest_block = min(self._longest_block, delay)  # so that this loop itself is awake when it is due
         last_words = GIVEN_UP.format(attempts=job.attempts)
         return self._call("retry", job.id, job.run, cause, int(delay * 1000), last_words) == "ok"
@@ -377,6 +377,11 @@ class Queue:
             if str(error).startswith("WRONGTYPE"):  # a stranger's key under our name: no job
                 return {}
             raise
+
+
+def backoff(attempts: int) -> float:
+    """Seconds until a job that failed so often is tried again: full jitter, 2 in the mean at first, never over 300."""
+    return random.uniform(0, min(300, 4.0**attempts))
 
 
 _INTERNAL = {*WIRE_FIELDS, "at", "list", "user", "payload", "run", "attempts", "nonce", "settled"}

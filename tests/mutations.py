@@ -32,8 +32,8 @@ class Mutation(NamedTuple):
 
 
 QUEUE, CONTROL, NETWORK = "tests/test_queue.py::", "tests/test_queue_control.py::", "tests/test_network.py::"
+FOREIGN = "tests/test_queue_foreign.py::"
 WORKER, OUTAGES, CRASH = "tests/test_worker.py::", "tests/test_outages.py::", "tests/test_crash.py::"
-FIRE = "tests/test_fire.py::"
 PROPERTY = "tests/test_queue_property.py::test_no_interleaving_breaks_an_invariant_or_loses_a_job"
 MUTATIONS = [
     Mutation(
@@ -88,7 +88,7 @@ MUTATIONS = [
         "a retry goes straight to the line", "queue_lib.lua",
         "if job.at == 'delayed' then enter(job, true) end",
         "if job.at == 'delayed' then push(job) end",
-        FIRE + "test_retries_due_together_stand_in_nobodys_way",
+        QUEUE + "test_retries_due_together_stand_in_nobodys_way",
     ),
     Mutation(
         "nobody is moved up", "queue_lib.lua",
@@ -100,7 +100,7 @@ MUTATIONS = [
         "a strange hash raises", "queue_lib.lua",
         "redis.pcall('HMGET'",
         "redis.call('HMGET'",
-        QUEUE + "test_strange_keys_and_ids_do_not_stop_the_care_for_others",
+        FOREIGN + "test_strange_keys_and_ids_do_not_stop_the_care_for_others",
     ),
     Mutation(
         "a running job can be claimed", "queue_lib.lua",
@@ -160,13 +160,13 @@ MUTATIONS = [
         "bare pushes are not taken in", "queue_lib.lua",
         "    if tail_is_bare(list) then intake(list) end\n",
         "",
-        QUEUE + "test_bare_pushes_are_as_fair_and_as_safe_as_ours_once_seen",
+        FOREIGN + "test_bare_pushes_are_as_fair_and_as_safe_as_ours_once_seen",
     ),
     Mutation(
         "an old bare push is not sought", "queue_lib.lua",
         "if entry and entry.jobId == id then",
         "if false then",
-        QUEUE + "test_an_old_bare_push_that_still_stands_in_the_list_is_taken_in_when_asked_for",
+        FOREIGN + "test_an_old_bare_push_that_still_stands_in_the_list_is_taken_in_when_asked_for",
     ),
     Mutation(
         "a pointer popped in a pause goes to the end", "queue_lib.lua",
@@ -184,7 +184,7 @@ MUTATIONS = [
         "a worker goes without a last look", "queue_lib.py",
         "disconnect()\n        self.look_after()",
         "disconnect()",
-        FIRE + "test_a_worker_that_goes_puts_back_what_its_last_wait_had_popped",
+        QUEUE + "test_a_worker_that_goes_puts_back_what_its_last_wait_had_popped",
     ),
     Mutation(
         "jobs cannot be settled without memory", "queue_lib.py",
@@ -211,7 +211,7 @@ MUTATIONS = [
         "SIGTERM does not end the wait", "worker.py",
         "        if self.waiting:\n",
         "        if False:\n",
-        FIRE + "test_sigterm_ends_a_wait_for_jobs_at_once",
+        WORKER + "test_sigterm_ends_an_idle_worker_within_a_second",
     ),
     Mutation(
         "a job is not given back at SIGTERM", "worker.py",

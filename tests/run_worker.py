@@ -1,7 +1,7 @@
 """A real worker with the short times that fault tests need: python -m tests.run_worker LEASE GRACE SECONDS MEGABYTES
 
-With SECONDS below zero its loop hangs in its first job, for the test of the watchdog. Files that are named like one of
-bad_documents.py's fates meet it.
+With SECONDS below zero its loop hangs in its first job, for the test of the watchdog; with the variable BUG set it
+meets a bug at its first turn. Files that are named like one of bad_documents.py's fates meet it.
 """
 
 import contextlib
@@ -23,13 +23,23 @@ class Hanging(Worker):
         threading.Event().wait()
 
 
+class Buggy(Worker):
+    """A worker whose loop meets a bug at its first turn."""
+
+    def _reconcile(self) -> None:
+        if self.reconciled is None:
+            self.reconciled = 0.0
+            raise ZeroDivisionError
+        super()._reconcile()
+
+
 def main() -> None:
     lease, grace, seconds, megabytes = (float(argument) for argument in sys.argv[1:])
     worker.run_pipeline = bad_documents.run_pipeline
     start_forkserver()
     queue = Queue(os.environ["UPSTASH_REDIS_URL"], f"test-{os.getpid()}", lease=lease, block=lease * 0.9)
     with contextlib.closing(Storage.from_env(pool=2, answer=2)) as files:
-        kind, stall = (Hanging, 3 * lease) if seconds < 0 else (Worker, 72)
+        kind, stall = (Hanging, 3 * lease) if seconds < 0 else (Buggy if "BUG" in os.environ else Worker, 72)
         kind(queue, files, limits=Limits(seconds, int(megabytes)), grace=grace, stall=stall).run()
 
 

@@ -26,12 +26,11 @@ import redis
 
 import dev
 import queue_lib
-from queue_lib import NORMAL, Queue
+from queue_lib import Queue
 from storage import Storage
 from tests.ledger import InlineWorker, LoggedStorage, double_saves, entries, left_over
-from tests.queue_tools import drain, make_queue, nothing_left, payload, take
 from tests.support import ROOT, find_free_port, wait_until
-from tests.worker_tools import Start, running
+from tests.worker_tools import running
 from worker import Limits, die_with_parent
 
 SEED = 7
@@ -220,33 +219,6 @@ def test_under_fire_no_job_is_lost_and_no_result_is_saved_twice(field: Field, fi
     assert sorted(record["_id"] for record in files._database.results.find()) == sorted(done)
     assert field.done == DECK
     assert "Traceback" not in (tmp_path / "log").read_text()
-
-
-def test_retries_due_together_stand_in_nobodys_way(db: "redis.Redis", redis_url: str) -> None:
-    queue = make_queue(redis_url, lease=5)
-    for number in range(12):
-        queue.enqueue(payload(f"ann{number}", "ann"))
-    for _ in range(12):
-        queue.retry(take(queue), "an outage", delay=1)
-    wait_until(lambda: queue.look_after() and not db.exists(NORMAL + ":delayed"), 5, "the retries")
-    queue.enqueue(payload("bob", "bob"))
-    assert drain(queue).index("bob") == 2, "two of ann's stand in line, the others are parked"
-    nothing_left(db)
-
-
-def test_a_worker_that_goes_puts_back_what_its_last_wait_had_popped(db: "redis.Redis", redis_url: str) -> None:
-    queue = make_queue(redis_url)
-    queue.enqueue(payload("a"))
-    assert db.brpop([NORMAL]) is not None
-    queue.leave()
-    assert db.llen(NORMAL) == 1, "the others may be in the middle of a wait of 21 seconds"
-
-
-def test_sigterm_ends_a_wait_for_jobs_at_once(start_worker: Start, db: "redis.Redis") -> None:
-    worker = start_worker(lease=24)
-    wait_until(lambda: any("b" in client["flags"] for client in db.client_list()), 20, "the wait for a job")
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait(timeout=3) == 0
 
 
 if __name__ == "__main__":

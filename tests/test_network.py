@@ -4,12 +4,9 @@ A small proxy stands in front of a real Redis: it can let the server do its work
 without closing anything. What a worker does about it is seen on a real worker process and a Redis of its own.
 """
 
-import contextlib
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +24,7 @@ from queue_lib import NORMAL, Accepted, Job, Queue
 from storage import Storage
 from tests.queue_tools import LEASE, at, drain, make_queue, nothing_left, payload, take, without_looks
 from tests.redis_tools import OwnRedis, Proxy, blocked_clients
-from tests.support import ROOT, find_free_port, wait_until
+from tests.support import find_free_port, wait_until
 from tests.worker_tools import SAMPLE, ended, in_the_pipeline, long_document, submit, worker_log, worker_process
 
 # Lost replies ---------------------------------------------------------------------------------------------------------
@@ -240,32 +237,6 @@ def test_a_wait_whose_connection_is_killed_ends_at_once_and_the_next_one_gets_th
     assert failed[0] - killed < 1
     queue.enqueue(payload("a"))
     assert take(queue).id == "a"
-
-
-def test_an_idle_worker_lives_ninety_seconds_with_a_redis_five_milliseconds_away(
-    files: Storage, redis_url: str, db: "redis.Redis", tmp_path: Path
-) -> None:
-    """Real times: four waits of 21 s. redis-py's own limit of 5 s for an answer would end the first of them."""
-    with closing(Proxy(redis_url, delay=0.005)) as proxy:
-        environment = {**os.environ, "UPSTASH_REDIS_URL": proxy.url}
-        log = tmp_path / "worker.log"
-        with log.open("w") as out:
-            worker = subprocess.Popen([sys.executable, "worker.py"], cwd=ROOT, env=environment, stdout=out, stderr=out)
-        try:
-            wait_until(lambda: blocked_clients(db), 30, "the worker's first wait")
-            waiting = blocked_clients(db)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                worker.wait(90)
-            assert worker.poll() is None, log.read_text()
-            assert blocked_clients(db) == waiting, "it waits on the connection that it had at first"
-            queue = Queue(redis_url)
-            job_id = submit(queue, files, SAMPLE)
-            assert ended(queue, job_id)["status"] == "completed"
-            assert "away" not in log.read_text()
-            assert "Traceback" not in log.read_text()
-        finally:
-            worker.kill()
-            worker.wait()
 
 
 # Redis' bad days, on a Redis of our own -------------------------------------------------------------------------------

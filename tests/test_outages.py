@@ -5,12 +5,15 @@ Redis' own outages are in test_network.py.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -21,6 +24,7 @@ import api
 import dev
 from queue_lib import Queue
 from storage import Storage
+from tests.redis_tools import OwnRedis
 from tests.support import ROOT, descendants, find_free_port, wait_until
 from tests.worker_tools import (
     LEASE,
@@ -130,6 +134,91 @@ def test_what_mongodb_holds_as_queued_and_redis_lost_runs_after_all(
     cards = json.loads(ended(queue, lost)["result"])["flashcards"]
     assert [card["word_type"] for card in cards].count("word") == 1, "its options came back as well"
     assert queue.status(young) is None, "it may be on its way from the API"
+
+
+def test_a_done_job_that_a_stale_copy_of_redis_brings_back_is_saved_no_second_time(
+    start_worker: Start, files: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = OwnRedis(tmp_path / "redis")
+    monkeypatch.setenv("UPSTASH_REDIS_URL", server.url)
+    queue = Queue(server.url, lease=LEASE)
+    try:
+        job_id = submit(queue, files, SAMPLE)
+        server.kill()
+        shutil.copytree(server.folder, tmp_path / "stale")  # the replica that heard nothing more
+        server.start()
+        start_worker()
+        first = ended(queue, job_id)
+        saved = files._database.results.find_one({"_id": job_id})
+        server.kill()
+        shutil.rmtree(server.folder)
+        (tmp_path / "stale").rename(server.folder)
+        server.start()
+        assert status(queue, job_id)["status"] in ("queued", "processing"), "the failover has forgotten its end"
+        assert ended(queue, job_id)["status"] == first["status"] == "completed"
+        assert files._database.results.find_one({"_id": job_id}) == saved
+        nothing_left(server.client, tmp_path)
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize("what", ["mongodb away", "a name that no DNS knows"])
+def test_a_mongodb_that_is_not_there_when_the_worker_starts_is_waited_for(
+    files: Storage, mongo: Mongo, queue: Queue, db: "redis.Redis", tmp_path: Path, what: str
+) -> None:
+    job_id = submit(queue, files, SAMPLE)
+    if what == "mongodb away":
+        mongo.stop()
+        uri = mongo.uri
+    else:
+        uri = "mongodb+srv://user:secret@cluster.invalid/docdeck"
+    worker = worker_process(tmp_path, MONGODB_URI=uri)
+    try:
+        wait_until(lambda: "a server is away" in worker_log(tmp_path), 30, "the outage's line")
+        if what == "mongodb away":
+            mongo.start()
+            assert ended(queue, job_id)["status"] == "completed"
+        assert worker.poll() is None
+        assert worker_log(tmp_path).count("a server is away") == 1
+        assert "secret" not in worker_log(tmp_path)
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+def test_the_api_says_an_outage_of_redis_once_and_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = OwnRedis(tmp_path / "redis")
+    said: list[tuple[int, str]] = []  # by which thread, and what: other tests' APIs still look after their queues
+    monkeypatch.setattr(api, "LOOK_AFTER", 0.1)
+    monkeypatch.setattr(api, "log", lambda message, *_, **__: said.append((threading.get_ident(), message)))
+    ended = threading.Event()
+
+    def look(queue: Queue) -> str:
+        if ended.is_set():
+            raise SystemExit  # which ends this thread
+        looks.append(time.monotonic())
+        return Queue.look_after(queue)
+
+    looks: list[float] = []
+    queue = Queue(server.url, answer=0.5)
+    monkeypatch.setattr(queue, "look_after", partial(look, queue))
+    thread = threading.Thread(target=api.look_after, args=(queue,))
+    thread.start()
+    try:
+        wait_until(lambda: len(looks) >= 2, 5, "the first looks")
+        server.kill()
+        seen = len(looks)
+        wait_until(lambda: len(looks) >= seen + 4, 10, "looks into the void")
+        server.start()
+        seen = len(looks)
+        wait_until(lambda: len(looks) >= seen + 3, 10, "looks at Redis")
+    finally:
+        ended.set()
+        thread.join(5)
+        server.kill()
+    assert [message for ident, message in said if ident == thread.ident] == ["redis is away", "redis is back"]
 
 
 def test_a_record_of_a_job_that_died_learns_of_its_end(

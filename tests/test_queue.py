@@ -4,14 +4,13 @@ Leases and waits are tenths of a second here. Every test that runs jobs ends wit
 an index once all are done or dead.
 """
 
-import json
 import threading
 import time
 
 import pytest
 import redis
 
-from queue_lib import NORMAL, Queue
+from queue_lib import NORMAL, Queue, backoff
 from tests.queue_tools import LEASE, at, drain, make_queue, nothing_left, payload, take, without_looks
 from tests.support import wait_until
 
@@ -157,6 +156,14 @@ def test_a_wait_interrupted_by_a_signal_loses_nothing(queue: Queue, db: "redis.R
     nothing_left(db)
 
 
+def test_a_worker_that_goes_puts_back_what_its_last_wait_had_popped(db: "redis.Redis", redis_url: str) -> None:
+    queue = make_queue(redis_url)
+    queue.enqueue(payload("a"))
+    assert db.brpop([NORMAL]) is not None
+    queue.leave()
+    assert db.llen(NORMAL) == 1, "the others may be in the middle of a wait of 21 seconds"
+
+
 # Ends that count once -----------------------------------------------------------------------------------------------
 
 
@@ -241,22 +248,6 @@ def test_a_retry_is_at_most_two_seconds_late_while_the_worker_that_failed_it_liv
     assert time.monotonic() - failed < 3.5
 
 
-def test_a_second_pointer_to_what_a_foreign_worker_has_done_starts_nothing(queue: Queue, db: "redis.Redis") -> None:
-    queue.enqueue(payload("a"))
-    (raw,) = db.lrange(NORMAL, 0, -1)
-    db.lpush(NORMAL, raw)
-    db.brpop([NORMAL])
-    db.hset("job:a", mapping={"status": "completed", "result": "{}"})
-    assert drain(queue) == []
-    assert (queue.status("a") or {})["status"] == "completed"
-    nothing_left(db)
-
-
-def test_a_foreign_hash_with_nonsense_for_numbers_still_has_a_status(queue: Queue, db: "redis.Redis") -> None:
-    db.hset("job:odd", mapping={"status": "processing", "createdAt": "yesterday"})
-    assert queue.status("odd") == {"status": "processing", "createdAt": 0, "progress": "0"}
-
-
 def test_two_workers_share_a_line_without_running_a_job_twice(queue: Queue, db: "redis.Redis", redis_url: str) -> None:
     ids = [f"j{n}" for n in range(60)]
     for name in ids:
@@ -270,6 +261,78 @@ def test_two_workers_share_a_line_without_running_a_job_twice(queue: Queue, db: 
         thread.join(20)
     assert sorted(ran) == sorted(ids)
     nothing_left(db)
+
+
+def test_a_job_delivered_to_two_workers_at_once_runs_once(queue: Queue, db: "redis.Redis", redis_url: str) -> None:
+    queue.enqueue(payload("a"))
+    db.lpush(NORMAL, *db.lrange(NORMAL, 0, -1))
+    first, second = (db.brpop([NORMAL]) for _ in range(2))
+    assert first
+    assert first == second
+    job = queue._claim(*first)
+    assert job is not None
+    assert make_queue(redis_url, "w2")._claim(*second) is None
+    assert queue.finish(job, "{}")
+    assert make_queue(redis_url, "w3")._claim(*second) is None, "not even when it is done"
+    nothing_left(db)
+
+
+def test_the_waits_between_attempts_grow_are_spread_and_never_pass_five_minutes() -> None:
+    waits = {attempts: [backoff(attempts) for _ in range(2000)] for attempts in (1, 2, 9)}
+    assert 1.8 < sum(waits[1]) / 2000 < 2.2
+    assert max(waits[1]) <= 4 < max(waits[2]) <= 16
+    assert 290 < max(waits[9]) <= 300
+    for drawn in waits.values():
+        assert min(drawn) < 0.05 * max(drawn), "jitter over the whole of it: no two workers in step"
+
+
+# Clocks, versions -----------------------------------------------------------------------------------------------------
+
+
+def test_a_clock_that_stood_ahead_once_holds_no_job_and_no_retry_for_as_long(
+    queue: Queue, db: "redis.Redis", redis_url: str
+) -> None:
+    far = (time.time() + 3600) * 1000
+    queue.enqueue(payload("run"))
+    take(queue)
+    queue.enqueue(payload("late"))
+    queue.retry(take(queue), "it broke", delay=0)
+    db.zadd(NORMAL + ":leases", {"run": far})
+    db.zadd(NORMAL + ":delayed", {"late": far})
+    queue.look_after()
+    now = time.time() * 1000
+    assert db.zscore(NORMAL + ":leases", "run") < now + (LEASE + 1) * 1000  # type: ignore[operator]
+    assert db.zscore(NORMAL + ":delayed", "late") < now + 301_000  # type: ignore[operator]
+    assert take(queue).run == 2
+
+
+@pytest.mark.parametrize("skew", [-3600, 3600])
+def test_a_worker_whose_clock_is_an_hour_off_takes_nothing_early_and_says_nothing_wrong(
+    queue: Queue, db: "redis.Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch, skew: int
+) -> None:
+    right = time.time
+    monkeypatch.setattr(time, "time", lambda: right() + skew)
+    off = make_queue(redis_url, "off", lease=5)
+    queue.enqueue(payload("a"))
+    job = take(off)
+    queue.look_after()
+    assert at(db, "a") == "run"
+    off.retry(job, "it broke", delay=60)
+    off.look_after()
+    assert at(db, "a") == "delayed"
+    assert abs(int((off.status("a") or {})["createdAt"]) / 1000 - right()) < 60, "the times are Redis' own"
+
+
+def test_what_only_a_newer_version_knows_is_left_to_it(queue: Queue, db: "redis.Redis") -> None:
+    queue.enqueue({**payload("a"), "newField": ["x"]}, {"newOption": "7"})
+    queue.enqueue(payload("b", "bob"))
+    db.hset("job:b", mapping={"at": "a place of the next version"})
+    job = take(queue)
+    assert (job.id, job.payload["newField"], job.options) == ("a", ["x"], {"newOption": "7"})
+    assert queue.finish(job, "{}")
+    assert drain(queue) == []
+    assert at(db, "b") == "a place of the next version"
+    assert queue.dead() == []
 
 
 # Fairness -----------------------------------------------------------------------------------------------------------
@@ -286,6 +349,21 @@ def test_one_users_many_jobs_do_not_hold_up_anothers_one(queue: Queue, db: "redi
     nothing_left(db)
 
 
+def test_with_twenty_heavy_users_a_newcomer_waits_for_two_jobs_of_each_at_most(
+    queue: Queue, db: "redis.Redis"
+) -> None:
+    for n in range(10):
+        for user in range(20):
+            queue.enqueue(payload(f"heavy{user}-{n}", user=f"user{user}"))
+    for _ in range(7):
+        queue.finish(take(queue), "{}")
+    queue.enqueue(payload("new", user="newcomer"))
+    order = drain(queue)
+    assert order.index("new") <= 2 * 20
+    assert len(order) == 200 - 7 + 1
+    nothing_left(db)
+
+
 def test_without_a_window_all_jobs_stand_in_the_list(db: "redis.Redis", redis_url: str) -> None:
     queue = make_queue(redis_url, window=0)
     for n in range(7):
@@ -295,180 +373,13 @@ def test_without_a_window_all_jobs_stand_in_the_list(db: "redis.Redis", redis_ur
     nothing_left(db)
 
 
-# Foreign hands ------------------------------------------------------------------------------------------------------
-
-
-def push_bare(db: "redis.Redis", job_id: str, user: str = "eve", age: float = 0) -> None:
-    """What the specification's enqueueJob does."""
-    db.lpush(NORMAL, json.dumps(payload(job_id, user)))
-    db.hset(f"job:{job_id}", mapping={"status": "queued", "createdAt": str(int((time.time() - age) * 1000))})
-
-
-def test_a_bare_push_runs_like_any_other_job(queue: Queue, db: "redis.Redis") -> None:
-    push_bare(db, "bare")
-    assert (queue.status("bare") or {})["status"] == "queued"
-    job = take(queue)
-    assert (job.id, job.user, job.payload["fileName"]) == ("bare", "eve", "bare.pdf")
-    db.hset("job:bare", mapping={"status": "queued"})  # the producer's second command, late
-    assert (queue.status("bare") or {})["status"] == "processing"
-    assert queue.finish(job, "{}")
-    db.hset("job:bare", mapping={"status": "queued"})
-    assert (queue.status("bare") or {})["status"] == "completed"
+def test_retries_due_together_stand_in_nobodys_way(db: "redis.Redis", redis_url: str) -> None:
+    queue = make_queue(redis_url, lease=5)
+    for number in range(12):
+        queue.enqueue(payload(f"ann{number}", "ann"))
+    for _ in range(12):
+        queue.retry(take(queue), "an outage", delay=1)
+    wait_until(lambda: queue.look_after() and not db.exists(NORMAL + ":delayed"), 5, "the retries")
+    queue.enqueue(payload("bob", "bob"))
+    assert drain(queue).index("bob") == 2, "two of ann's stand in line, the others are parked"
     nothing_left(db)
-
-
-def test_a_claim_waits_for_the_hash_of_a_bare_push_but_not_for_ever(queue: Queue, db: "redis.Redis") -> None:
-    db.lpush(NORMAL, json.dumps(payload("bare")))
-    without_looks(queue)  # which would have taken it in
-    started = time.monotonic()
-    job = take(queue)
-    assert time.monotonic() - started >= 0.3
-    assert (queue.status("bare") or {})["status"] == "processing"
-    assert queue.finish(job, "{}")
-    nothing_left(db)
-
-
-def test_bare_pushes_are_as_fair_and_as_safe_as_ours_once_seen(queue: Queue, db: "redis.Redis") -> None:
-    for n in range(60):
-        push_bare(db, f"eve{n:02}")
-    queue.look_after()
-    assert db.llen(NORMAL) == 2
-    db.brpop([NORMAL])  # popped by a worker that dies at once
-    queue.enqueue(payload("bob", user="bob"))
-    order = drain(queue) + drain(queue)
-    assert order.index("bob") <= 2
-    assert sorted(order) == sorted([f"eve{n:02}" for n in range(60)] + ["bob"])
-    nothing_left(db)
-
-
-def test_a_bare_push_that_was_lost_before_we_saw_it_is_said_to_be_lost(queue: Queue, db: "redis.Redis") -> None:
-    push_bare(db, "gone", age=61)
-    db.brpop([NORMAL])
-    assert (queue.status("gone") or {})["status"] == "queued", "its pointer may be on the way to a claim"
-    wait_until(lambda: (queue.status("gone") or {})["status"] == "failed", 5, "the sentence")
-    assert "upload the document again" in (queue.status("gone") or {})["error"]
-    assert db.zrange(NORMAL + ":dead", 0, -1) == ["gone"]
-
-
-def test_an_old_bare_push_that_still_stands_in_the_list_is_taken_in_when_asked_for(
-    queue: Queue, db: "redis.Redis"
-) -> None:
-    push_bare(db, "old", age=3600)
-    assert (queue.status("old") or {})["status"] == "queued"
-    assert at(db, "old") == NORMAL
-    assert drain(queue) == ["old"]
-    nothing_left(db)
-
-
-def test_a_worker_of_the_specification_can_drain_all_jobs_of_a_user(queue: Queue, db: "redis.Redis") -> None:
-    for n in range(10):
-        queue.enqueue(payload(f"j{n}"))
-    served = []
-    while (popped := db.brpop([NORMAL], timeout=0.1)) is not None:
-        job_id = json.loads(popped[1])["jobId"]
-        db.hset(f"job:{job_id}", "status", "processing")
-        queue.look_after()  # the API's, every 20 seconds
-        assert (queue.status(job_id) or {})["status"] == "processing"
-        db.hset(f"job:{job_id}", mapping={"status": "completed", "progress": "100", "result": "{}"})
-        assert (queue.status(job_id) or {})["status"] == "completed"
-        served.append(job_id)
-        queue.look_after()
-    assert served == [f"j{n}" for n in range(10)]
-    assert db.llen(NORMAL) == 0
-
-
-def test_the_end_of_a_foreign_workers_job_is_noticed_at_the_next_look(queue: Queue, db: "redis.Redis") -> None:
-    queue.enqueue(payload("a"))
-    db.brpop([NORMAL])
-    db.hset("job:a", "status", "processing")
-    queue.look_after()
-    assert at(db, "a") == "run"
-    db.hset("job:a", mapping={"status": "completed", "result": "{}"})
-    queue.look_after()
-    assert at(db, "a") == "done"
-    nothing_left(db)
-
-
-def test_a_foreign_worker_that_died_gives_its_job_back_after_the_timeout(db: "redis.Redis", redis_url: str) -> None:
-    queue = make_queue(redis_url, timeout=0.8)
-    queue.enqueue(payload("a"))
-    db.brpop([NORMAL])
-    db.hset("job:a", "status", "processing")
-    queue.look_after()
-    assert at(db, "a") == "run"
-    job = take(queue)
-    assert (job.id, job.run) == ("a", 2)
-    queue.finish(job, "{}")
-    nothing_left(db)
-
-
-@pytest.mark.parametrize(
-    "entry", ["no json", "[]", '{"jobId": 7}', '{"jobId": ""}', '{"jobId": "a b"}', "[" * 100_000, b"\xff\xfe\x00"]
-)
-def test_an_entry_that_is_no_job_is_kept_in_the_dead_list_and_the_next_one_runs(
-    queue: Queue, db: "redis.Redis", redis_url: str, entry: str | bytes
-) -> None:
-    db.lpush(NORMAL, entry)
-    queue.enqueue(payload("good"))
-    assert queue.take() is None
-    assert take(queue).id == "good"
-    (dead,) = db.zrange(NORMAL + ":dead", 0, -1)
-    with redis.Redis.from_url(redis_url) as plain:
-        kept = plain.hget(f"job:{dead!s}", "payload")
-    assert kept == (entry if isinstance(entry, bytes) else entry.encode())
-
-
-def test_a_push_that_lua_can_read_and_python_cannot_ends_dead_under_its_own_id(queue: Queue, db: "redis.Redis") -> None:
-    deep = '{"jobId": "deep", "userId": "eve", "x": ' + "[" * 998 + "]" * 998 + "}"
-    db.lpush(NORMAL, deep, '{"jobId": "tab", "userId": "eve", "fileName": "a\tb", "n": ' + "1" * 5000 + "}")
-    queue.look_after()
-    queue.enqueue(payload("good", "eve"))
-    ran = drain(queue)
-    assert "good" in ran
-    assert {"deep", "tab"} == {*ran, *queue.dead()} - {"good"}
-    nothing_left(db)
-
-
-def test_a_pointer_that_says_something_else_than_what_was_enqueued_does_not_change_the_job(
-    queue: Queue, db: "redis.Redis"
-) -> None:
-    queue.enqueue(payload("a"))
-    db.rpush(NORMAL, json.dumps({**payload("a", "eve"), "fileUrl": "http://evil.test/"}))
-    job = take(queue)
-    assert (job.user, job.payload) == ("ann", payload("a"))
-    assert queue.finish(job, "{}")
-
-
-def test_a_push_whose_job_key_is_no_hash_is_kept_in_the_dead_list_as_well(queue: Queue, db: "redis.Redis") -> None:
-    db.set("job:text", "not a hash")
-    db.lpush(NORMAL, json.dumps(payload("text")))
-    assert drain(queue) == []
-    (dead,) = queue.dead()
-    assert json.loads(db.hget(f"job:{dead}", "payload") or "")["jobId"] == "text"
-    assert db.get("job:text") == "not a hash"
-
-
-def test_strange_keys_and_ids_do_not_stop_the_care_for_others(queue: Queue, db: "redis.Redis") -> None:
-    db.set("job:text", "not a hash")
-    db.zadd(NORMAL + ":open", {"text": -5, "nowhere": -4})
-    db.zadd(NORMAL + ":leases", {"text": 1, "nowhere": 1})
-    db.zadd(NORMAL + ":delayed", {"text": 1, "nowhere": 1})
-    db.lpush(NORMAL, json.dumps(payload("text")))
-    db.hset("job:half", mapping={"at": NORMAL, "status": "queued"})
-    db.zadd(NORMAL + ":open", {"half": -6})
-    queue.enqueue(payload("good"))
-    db.rpop(NORMAL)  # the stranger's, and then the good one's pointer is lost as well
-    db.rpop(NORMAL)
-    queue.look_after()
-    assert drain(queue) == ["good"]
-    nothing_left(db)
-
-
-def test_a_job_whose_hash_vanished_frees_its_place_in_the_window(queue: Queue, db: "redis.Redis") -> None:
-    for name in "abc":
-        queue.enqueue(payload(name))
-    db.delete("job:a", "job:b")
-    queue.look_after()
-    assert at(db, "c") == NORMAL
-    assert "c" in drain(queue)
-    assert at(db, "c") == "done"

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import requests
 import dev
 from queue_lib import NORMAL, Queue
 from storage import Storage
+from tests.redis_tools import blocked_clients
 from tests.support import descendants, wait_until
 from tests.worker_tools import (
     LEASE,
@@ -77,9 +79,10 @@ def test_a_worker_killed_in_the_middle_of_a_document_leaves_its_job_to_another_a
     nothing_left(db, tmp_path)
 
 
-def test_sigterm_ends_an_idle_worker_within_a_second(start_worker: Start) -> None:
+def test_sigterm_ends_an_idle_worker_within_a_second(start_worker: Start, db: "redis.Redis") -> None:
     worker = start_worker(lease=24)
     family = descendants(worker.pid)
+    wait_until(lambda: blocked_clients(db), 20, "the wait for a job")
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=1.5) == 0
     wait_until(lambda: not running(family), 3, "the end of the forkserver")
@@ -108,6 +111,83 @@ def test_sigterm_with_a_grace_lets_the_job_in_hand_be_finished(
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=60) == 0
     assert status(queue, job_id)["status"] == "completed"
+    nothing_left(db, tmp_path)
+
+
+def test_a_job_that_does_not_fit_in_the_grace_is_given_back_when_it_is_over_and_a_second_sigterm_changes_nothing(
+    start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
+) -> None:
+    worker = start_worker(lease=24, grace=1.5)
+    job_id = submit(queue, files, SAMPLE, "hangs")
+    child = the_child(worker)
+    told = time.monotonic()
+    for _ in range(2):
+        worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=5) == 0
+    assert time.monotonic() - told > 1.4
+    assert not running([child])
+    assert db.hmget(f"job:{job_id}", "at", "run", "attempts", "status") == [NORMAL, "1", "0", "queued"]
+    queue.cancel(job_id)
+
+
+def test_sigterm_and_at_once_sigkill_as_a_deploy_without_draining_sends_them_cost_an_attempt_and_no_job(
+    start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
+) -> None:
+    worker = start_worker(lease=1)
+    job_id = submit(queue, files, long_document(200_000))
+    in_the_pipeline(queue, job_id)
+    worker.send_signal(signal.SIGTERM)
+    worker.kill()
+    worker.wait()
+    start_worker(lease=1)
+    assert ended(queue, job_id)["status"] == "completed"
+    assert files._database.results.count_documents({"_id": job_id}) == 1
+    nothing_left(db, tmp_path)
+
+
+def test_a_worker_that_was_stalled_past_its_lease_saves_nothing_over_the_one_that_took_its_job(
+    start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
+) -> None:
+    stalled = start_worker(lease=1)
+    job_id = submit(queue, files, long_document(100_000))
+    in_the_pipeline(queue, job_id)
+    stalled.send_signal(signal.SIGSTOP)
+    start_worker(lease=1)
+    assert ended(queue, job_id)["status"] == "completed"
+    saved = files._database.results.find_one({"_id": job_id})
+    stalled.send_signal(signal.SIGCONT)
+    wait_until(lambda: "job lost" in worker_log(tmp_path), 20, "what the stalled one says when it wakes")
+    assert files._database.results.find_one({"_id": job_id}) == saved
+    assert db.hmget(f"job:{job_id}", "at", "run") == ["done", "2"]
+    assert stalled.poll() is None
+    nothing_left(db, tmp_path)
+
+
+def test_when_four_of_five_workers_are_told_to_go_the_fifth_does_all_that_is_left(
+    start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
+) -> None:
+    workers = [start_worker(lease=24) for _ in range(5)]
+    jobs = [submit(queue, files, long_document(20_000)) for _ in range(12)]
+    wait_until(lambda: db.zcard(NORMAL + ":leases") >= 3, 20, "some work under way")
+    for worker in workers[:4]:
+        worker.send_signal(signal.SIGTERM)
+    for worker in workers[:4]:
+        assert worker.wait(5) == 0
+    for job_id in jobs:
+        assert ended(queue, job_id)["status"] == "completed"
+        assert db.hget(f"job:{job_id}", "attempts") == "1"
+    assert files._database.results.count_documents({}) == 12
+    nothing_left(db, tmp_path)
+
+
+def test_a_bug_between_two_jobs_is_said_with_its_traceback_and_does_not_end_the_worker(
+    start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
+) -> None:
+    worker = start_worker(BUG="once")
+    wait_until(lambda: "a bug in the worker's loop" in worker_log(tmp_path), 20, "the bug's line")
+    assert "ZeroDivisionError" in worker_log(tmp_path)
+    assert ended(queue, submit(queue, files, SAMPLE))["status"] == "completed"
+    assert worker.poll() is None
     nothing_left(db, tmp_path)
 
 
