@@ -37,8 +37,8 @@ def create_app() -> Flask:
     app = Flask(__name__, static_folder="web", static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    queue, files = Queue.from_env(answer=0.9), Storage.from_env(pool=40, answer=1.8)
-    app.extensions.update(queue=queue, storage=files)
+    queue, files, ended = Queue.from_env(answer=0.9), Storage.from_env(pool=40, answer=1.8), threading.Event()
+    app.extensions.update(queue=queue, storage=files, ended=ended)
 
     @app.post("/api/upload-document-async")
     def upload_document() -> dict[str, str]:
@@ -76,7 +76,7 @@ def create_app() -> Flask:
         request.close()  # the spooled file goes now, not when the garbage is collected
 
     register_errors(app)
-    threading.Thread(target=look_after, args=(queue,), daemon=True).start()
+    threading.Thread(target=look_after, args=(queue, ended), daemon=True).start()
     return app
 
 
@@ -204,10 +204,10 @@ def answer_of(future: Future[None]) -> str:
     return "ok" if error is None else type(error).__name__
 
 
-def look_after(queue: Queue) -> None:
-    """For ever, in a thread: what every worker does as well. An outage of Redis is said once, and its end."""
+def look_after(queue: Queue, ended: threading.Event) -> None:
+    """In a thread, until it is ended: what every worker does as well. An outage of Redis is said once, and its end."""
     away_since: float | None = None
-    while True:
+    while not ended.is_set():
         try:
             queue.look_after()
         except queue_lib.Unavailable as error:
@@ -218,7 +218,7 @@ def look_after(queue: Queue) -> None:
             if away_since is not None:
                 log("redis is back", seconds=round(time.monotonic() - away_since, 1))
             away_since = None
-        time.sleep(LOOK_AFTER)
+        ended.wait(LOOK_AFTER)
 
 
 def register_errors(app: Flask) -> None:

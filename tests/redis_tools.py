@@ -1,7 +1,7 @@
 """A Redis of a test's own, and a network in front of it that loses replies.
 
-The shared Redis of the fixtures is not quiet: each API that an earlier test has made goes on looking after its queue.
-A test that counts commands, or holds what is there against what was there before, needs one that is.
+The shared Redis of the fixtures has other clients. A test that counts commands, holds what is there against what was
+there before, or does Redis itself some harm needs one of its own.
 """
 
 import contextlib

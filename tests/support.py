@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from flask import Flask
 
+import api
 import dev
 
 ROOT = Path(__file__).parent.parent
@@ -111,6 +113,17 @@ def command_line(pid: int) -> str:
         return (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except (FileNotFoundError, ProcessLookupError):
         return ""
+
+
+@contextlib.contextmanager
+def running_api() -> Iterator[Flask]:
+    """The API of this environment without a server around it; at the end its thread and its connections go."""
+    app = api.create_app()
+    try:
+        yield app
+    finally:
+        app.extensions["ended"].set()
+        app.extensions["storage"].close()
 
 
 @dataclass

@@ -19,17 +19,15 @@ import api
 import dev
 from queue_lib import NORMAL
 from storage import MAX_FILE, Storage
-from tests.support import wait_until
+from tests.support import running_api, wait_until
 
 TEXT = b"The aquifer under the city is a layer of sand that holds water. " * 10
 
 
 @contextlib.contextmanager
 def new_client() -> Iterator[FlaskClient]:
-    app = api.create_app()
-    with app.test_client() as client:
+    with running_api() as app, app.test_client() as client:
         yield client
-    app.extensions["storage"].close()
 
 
 @pytest.fixture

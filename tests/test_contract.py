@@ -1,7 +1,6 @@
 """The specification's own parts against ours: its producer, its worker and its page's polling, rewritten from its text
 in Python (its calls and their order stay), have to work unchanged."""
 
-import contextlib
 import functools
 import http.server
 import json
@@ -16,9 +15,8 @@ import pytest
 import redis
 import requests
 
-import api
 from pipeline import CompletePipeline12Stages
-from tests.support import Service
+from tests.support import Service, running_api
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 PDF, TXT = SAMPLES / "how-a-city-drinks.pdf", SAMPLES / "how-a-city-drinks.txt"
@@ -125,9 +123,8 @@ def test_the_specifications_worker_drains_a_queue_that_our_api_filled(
     servers: dict[str, str], redis_url: str, mongo_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MONGODB_URI", mongo_uri)
-    app = api.create_app()
     with (
-        contextlib.closing(app.extensions["storage"]),
+        running_api() as app,
         app.test_client() as client,
         redis.Redis.from_url(redis_url, decode_responses=True) as db,
     ):

@@ -5,9 +5,8 @@ import re
 
 import pytest
 
-import api
 from storage import Storage
-from tests.support import ROOT
+from tests.support import ROOT, running_api
 
 README = (ROOT / "README.md").read_text()
 SERVICE = ("api", "queue_lib", "storage", "worker", "monitoring")
@@ -55,12 +54,11 @@ def test_every_variable_of_readme_stands_in_the_example_of_an_environment() -> N
 def test_every_route_of_the_api_stands_in_readme_and_the_reverse(
     files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = api.create_app()
-    app.extensions["storage"].close()
     routes = set()
-    for rule in app.url_map.iter_rules():
-        path = rule.rule.replace("<path:job_id>", "{jobId}").replace("<path:filename>", "")
-        routes |= {f"{method} {path}" for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
+    with running_api() as app:
+        for rule in app.url_map.iter_rules():
+            path = rule.rule.replace("<path:job_id>", "{jobId}").replace("<path:filename>", "")
+            routes |= {f"{method} {path}" for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
     table = README.partition("\n## The API\n")[2].partition("\n## ")[0]
     described = set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`]*)`", table))
     assert described | {"GET /static/"} == routes
@@ -127,3 +125,95 @@ def test_the_rooms_in_readme_are_the_files_that_are_there() -> None:
         assert (ROOT / name).exists(), name
     for file in ROOT.glob("*.py"):
         assert file.name in named, file.name
+
+
+# Of each row of README's "What happens when" the tests that hold it true.
+HELD_BY = {
+    "a worker is killed with -9, anywhere": [
+        "test_crash.py::test_a_worker_that_dies_at_any_line_loses_no_job_and_saves_none_twice",
+        "test_fire.py::test_under_fire_no_job_is_lost_and_no_result_is_saved_twice",
+        "test_worker.py::test_a_worker_killed_in_the_middle_of_a_document_leaves_its_job_to_another_and_the_result_is_there"
+        "_once",
+    ],
+    "the API is killed with -9, anywhere": [
+        "test_crash.py::test_an_upload_whose_api_dies_at_any_line_is_in_line_or_nobody_was_told_its_id",
+    ],
+    "a job kills its worker three times": [
+        "test_child.py::test_a_document_that_kills_its_worker_is_dead_after_three_and_the_others_go_on",
+    ],
+    "SIGTERM": [
+        "test_worker.py::test_sigterm_ends_an_idle_worker_within_a_second",
+        "test_worker.py::test_sigterm_gives_a_job_back_at_once_and_the_attempt_is_not_counted",
+        "test_worker.py::test_sigterm_with_a_grace_lets_the_job_in_hand_be_finished",
+    ],
+    "a document hangs, eats memory or crashes the pipeline": [
+        "test_child.py::test_each_way_for_a_child_to_end_is_one_failed_attempt_with_a_reason_that_names_it",
+        "test_child.py::test_a_child_whose_worker_was_killed_ends_even_if_it_hangs",
+        "test_worker.py::test_a_document_that_takes_too_long_is_given_up_after_three_attempts_with_a_sentence",
+    ],
+    "a document cannot be read (locked, scanned, cut, not English, no document at all)": [
+        "test_service.py::test_a_document_that_cannot_be_used_fails_with_a_sentence_and_leaves_nothing_behind",
+    ],
+    "somebody else's file server is away or slow": [
+        "test_downloads.py::test_somebody_elses_server_that_is_ill_costs_an_attempt_and_the_document_is_done_when_it_is_well",
+        "test_queue.py::test_the_waits_between_attempts_grow_are_spread_and_never_pass_five_minutes",
+        "test_queue.py::test_a_retried_job_waits_its_delay_and_is_given_up_after_three_attempts",
+    ],
+    "the bucket or MongoDB is away, or the disk is full": [
+        "test_outages.py::test_a_bucket_that_is_away_is_waited_for_and_costs_no_attempt",
+        "test_outages.py::test_a_result_outlives_a_mongodb_that_is_away_when_it_is_to_be_saved",
+        "test_outages.py::test_a_mongodb_that_is_not_there_when_the_worker_starts_is_waited_for",
+        "test_downloads.py::test_a_full_disk_costs_no_attempt_and_leaves_nothing_behind",
+    ],
+    "Redis is away, at any moment": [
+        "test_worker.py::test_a_redis_that_is_not_there_is_waited_for_and_said_once",
+        "test_network.py::test_an_idle_worker_outlives_a_redis_that_is_killed_and_starts_again_on_its_file",
+        "test_network.py::test_a_document_goes_on_while_redis_is_killed_and_started_again_and_its_result_is_there_once",
+        "test_network.py::test_a_redis_that_refuses_to_write_is_waited_for",
+        "test_network.py::test_a_redis_that_is_loading_its_data_is_waited_for",
+    ],
+    "Redis or MongoDB is away from the API": [
+        "test_outages.py::test_the_api_answers_503_with_retry_after_within_two_seconds_and_claims_nothing",
+        "test_network.py::test_an_upload_whose_enqueue_reply_is_lost_keeps_its_file_and_its_record",
+    ],
+    "Redis refuses our password": ["test_network.py::test_a_wrong_password_ends_the_worker_with_one_clear_line"],
+    "Redis has no memory left": [
+        "test_network.py::test_without_memory_redis_takes_no_new_job_and_what_is_there_is_processed_to_its_end",
+    ],
+    "Redis forgot jobs that it had acknowledged (a failover)": [
+        "test_outages.py::test_what_mongodb_holds_as_queued_and_redis_lost_runs_after_all",
+        "test_outages.py::test_a_done_job_that_a_stale_copy_of_redis_brings_back_is_saved_no_second_time",
+    ],
+    "the same job is delivered twice": ["test_queue.py::test_a_job_delivered_to_two_workers_at_once_runs_once"],
+    "a worker stalls and wakes up when another has its job": [
+        "test_worker.py::test_a_worker_that_was_stalled_past_its_lease_saves_nothing_over_the_one_that_took_its_job",
+    ],
+    "a worker's loop hangs": [
+        "test_outages.py::test_a_worker_whose_loop_hangs_ends_itself_and_its_job_goes_to_another",
+    ],
+    "one user uploads a thousand documents": [
+        "test_queue.py::test_one_users_many_jobs_do_not_hold_up_anothers_one",
+        "test_queue.py::test_with_twenty_heavy_users_a_newcomer_waits_for_two_jobs_of_each_at_most",
+    ],
+    "too many jobs wait, in all or of one user": [
+        "test_queue_control.py::test_a_full_queue_and_a_user_with_too_many_jobs_are_refused",
+        "test_api.py::test_too_many_jobs_of_a_user_are_429_and_a_full_queue_is_503",
+    ],
+    "a job is cancelled": [
+        "test_queue_control.py::test_a_waiting_job_that_is_cancelled_never_runs",
+        "test_queue_control.py::test_cancelling_what_is_over_or_unknown_is_answered_as_such",
+        "test_outages.py::test_cancelling_a_running_job_ends_its_child_within_three_seconds",
+    ],
+    "somebody else pushes what is no job": [
+        "test_queue_foreign.py::test_an_entry_that_is_no_job_is_kept_in_the_dead_list_and_the_next_one_runs",
+    ],
+}
+
+
+def test_each_row_of_what_happens_when_is_held_true_by_tests_that_are_there() -> None:
+    table = README.partition("\n## What happens when…\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")][1:]
+    assert rows == list(HELD_BY)
+    for test in (test for tests in HELD_BY.values() for test in tests):
+        file, _, name = test.partition("::")
+        assert re.search(rf"^def {name}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE), test

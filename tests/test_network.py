@@ -17,14 +17,13 @@ from pathlib import Path
 import pytest
 import redis
 
-import api
 import dev
 import queue_lib
 from queue_lib import NORMAL, Accepted, Job, Queue
 from storage import Storage
 from tests.queue_tools import LEASE, at, drain, make_queue, nothing_left, payload, take, without_looks
 from tests.redis_tools import OwnRedis, Proxy, blocked_clients
-from tests.support import find_free_port, wait_until
+from tests.support import find_free_port, running_api, wait_until
 from tests.worker_tools import SAMPLE, ended, in_the_pipeline, long_document, submit, worker_log, worker_process
 
 # Lost replies ---------------------------------------------------------------------------------------------------------
@@ -89,9 +88,7 @@ def test_an_upload_whose_enqueue_reply_is_lost_keeps_its_file_and_its_record(
     proxy: Proxy, queue: Queue, files: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UPSTASH_REDIS_URL", proxy.url)
-    monkeypatch.setattr(api, "look_after", lambda queue: None)  # a thread that would outlive this Redis
-    app = api.create_app()
-    with closing(app.extensions["storage"]), app.test_client() as client:
+    with running_api() as app, app.test_client() as client:
         proxy.lose_replies("enqueue", 1)
         form = {"userId": "ann", "file": (BytesIO(SAMPLE.encode()), "water.txt")}
         answer = client.post("/api/upload-document-async", data=form)

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -25,7 +24,7 @@ import dev
 from queue_lib import Queue
 from storage import Storage
 from tests.redis_tools import OwnRedis
-from tests.support import ROOT, descendants, find_free_port, wait_until
+from tests.support import ROOT, descendants, find_free_port, running_api, wait_until
 from tests.worker_tools import (
     LEASE,
     SAMPLE,
@@ -193,27 +192,28 @@ def test_the_api_says_an_outage_of_redis_once_and_its_end(
     said: list[tuple[int, str]] = []  # by which thread, and what: other tests' APIs still look after their queues
     monkeypatch.setattr(api, "LOOK_AFTER", 0.1)
     monkeypatch.setattr(api, "log", lambda message, *_, **__: said.append((threading.get_ident(), message)))
-    ended = threading.Event()
-
-    def look(queue: Queue) -> str:
-        if ended.is_set():
-            raise SystemExit  # which ends this thread
-        looks.append(time.monotonic())
-        return Queue.look_after(queue)
-
-    looks: list[float] = []
+    ended, looks = threading.Event(), list[float]()
     queue = Queue(server.url, answer=0.5)
-    monkeypatch.setattr(queue, "look_after", partial(look, queue))
-    thread = threading.Thread(target=api.look_after, args=(queue,))
+    look_after = queue.look_after
+
+    def look() -> str:
+        looks.append(time.monotonic())
+        return look_after()
+
+    monkeypatch.setattr(queue, "look_after", look)
+    thread = threading.Thread(target=api.look_after, args=(queue, ended))
     thread.start()
+
+    def more(count: int) -> None:
+        enough = len(looks) + count
+        wait_until(lambda: len(looks) >= enough, 10, "more looks")
+
     try:
-        wait_until(lambda: len(looks) >= 2, 5, "the first looks")
+        more(2)
         server.kill()
-        seen = len(looks)
-        wait_until(lambda: len(looks) >= seen + 4, 10, "looks into the void")
+        more(4)
         server.start()
-        seen = len(looks)
-        wait_until(lambda: len(looks) >= seen + 3, 10, "looks at Redis")
+        more(3)
     finally:
         ended.set()
         thread.join(5)
@@ -305,8 +305,7 @@ def test_the_api_answers_503_with_retry_after_within_two_seconds_and_claims_noth
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{find_free_port()}")
     try:
         wait_until(lambda: dev.redis_answers(port), 10, "Redis")
-        app = api.create_app()
-        with closing(app.extensions["storage"]), app.test_client() as client:
+        with running_api() as app, app.test_client() as client:
             if what == "redis frozen":
                 server.send_signal(signal.SIGSTOP)
             if what == "redis away":
