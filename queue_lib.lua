@@ -149,11 +149,13 @@ local function decode(raw)
   if type(id) == 'string' and #id <= 200 and string.find(id, '^[!-~]+$') then return entry end
 end
 
+local BY_PRIORITY = {[2] = LISTS[1], [1] = LISTS[2], [0] = LISTS[3]}
+
 local function adopt(job, list, raw, entry)
   local user = entry.userId
-  job.list, job.payload = list, raw
+  job.list, job.payload = BY_PRIORITY[entry.priority] or list, raw
   job.user = (type(user) == 'string' or type(user) == 'number') and tostring(user) or ''
-  save(job, 'list', list, 'user', job.user, 'payload', raw, 'run', 0, 'attempts', 0)
+  save(job, 'list', job.list, 'user', job.user, 'payload', raw, 'run', 0, 'attempts', 0)
   redis.call('HSETNX', 'job:' .. job.id, 'status', 'queued')
   redis.call('HSETNX', 'job:' .. job.id, 'createdAt', now)
 end

@@ -239,7 +239,8 @@ def download(url: str, target: Path, tick: Callable[[], None]) -> None:
             length = answer.headers.get("Content-Length", "")
             if length.isdecimal() and int(length) > MAX_FILE:
                 raise Refused(TOO_LARGE)
-            # What is there, not a full chunk: a server that drips must not keep `tick` from being called.
+            # What is there, not a full chunk: a server that drips must not keep `tick` from being called. An answer
+            # that ends before its Content-Length raises here.
             while chunk := answer.raw.read1(CHUNK, decode_content=False):
                 tick()
                 out.write(chunk)
@@ -247,8 +248,6 @@ def download(url: str, target: Path, tick: Callable[[], None]) -> None:
                     raise Refused(TOO_LARGE)
                 if time.monotonic() > ends:
                     raise Transient(f"the download took longer than {FETCH_SECONDS} seconds")
-            if length.isdecimal() and out.tell() != int(length):
-                raise Transient(f"the download ended after {out.tell()} of {length} bytes")
     except (InvalidSchema, InvalidURL, MissingSchema):
         raise Refused("The job's fileUrl is no http or https address.") from None
     except (requests.RequestException, HTTPError) as error:

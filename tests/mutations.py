@@ -34,6 +34,7 @@ class Mutation(NamedTuple):
 QUEUE, CONTROL, NETWORK = "tests/test_queue.py::", "tests/test_queue_control.py::", "tests/test_network.py::"
 FOREIGN = "tests/test_queue_foreign.py::"
 WORKER, OUTAGES, CRASH = "tests/test_worker.py::", "tests/test_outages.py::", "tests/test_crash.py::"
+CHILD = "tests/test_child.py::"
 PROPERTY = "tests/test_queue_property.py::test_no_interleaving_breaks_an_invariant_or_loses_a_job"
 MUTATIONS = [
     Mutation(
@@ -218,6 +219,42 @@ MUTATIONS = [
         "            self.queue.release(job)  # neither",
         "            pass  # neither",
         WORKER + "test_sigterm_gives_a_job_back_at_once_and_the_attempt_is_not_counted",
+    ),
+    Mutation(
+        "a child keeps the forkserver of a killed worker alive", "worker.py",
+        "    os.close(forkserver._forkserver._forkserver_alive_fd)",
+        "    os.close(os.dup(forkserver._forkserver._forkserver_alive_fd))",
+        CHILD + "test_a_child_whose_worker_was_killed_ends_even_if_it_hangs",
+    ),
+    Mutation(
+        "a child does not die with the forkserver", "worker.py",
+        "    die_with_parent()\n    # That parent",
+        "    # That parent",
+        CHILD + "test_a_child_whose_worker_was_killed_ends_even_if_it_hangs",
+    ),
+    Mutation(
+        "a child may eat all memory", "worker.py",
+        "    resource.setrlimit(resource.RLIMIT_AS, (limits.megabytes << 20, limits.megabytes << 20))\n",
+        "",
+        CHILD + "test_each_way_for_a_child_to_end_is_one_failed_attempt_with_a_reason_that_names_it",
+    ),
+    Mutation(
+        "a child may compute for ever", "worker.py",
+        "    resource.setrlimit(resource.RLIMIT_CPU, (int(limits.seconds) + 1, int(limits.seconds) + 2))\n",
+        "",
+        CHILD + "test_a_child_that_spins_ends_by_its_own_cpu_limit_when_its_worker_is_not_there_to_end_it",
+    ),
+    Mutation(
+        "a full disk is taken for a bug", "storage.py",
+        "    except OSError as error:  # a full disk",
+        "    except ZeroDivisionError as error:  # a full disk",
+        "tests/test_downloads.py::test_a_full_disk_costs_no_attempt_and_leaves_nothing_behind",
+    ),
+    Mutation(
+        "a bug between two jobs ends the worker", "worker.py",
+        "            except Exception:  # noqa: BLE001  a bug of ours between",
+        "            except FileNotFoundError:  # a bug of ours between",
+        WORKER + "test_a_bug_between_two_jobs_is_said_with_its_traceback_and_does_not_end_the_worker",
     ),
     Mutation(
         "an outage ends the worker", "worker.py",

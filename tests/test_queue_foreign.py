@@ -63,6 +63,15 @@ def test_bare_pushes_are_as_fair_and_as_safe_as_ours_once_seen(queue: Queue, db:
     nothing_left(db)
 
 
+def test_a_bare_pushs_priority_counts_once_seen(queue: Queue, db: "redis.Redis") -> None:
+    for job_id, priority in (("low", 0), ("normal", 1), ("odd", "2"), ("high", 2)):
+        db.lpush(NORMAL, json.dumps({**payload(job_id, job_id), "priority": priority}))
+        db.hset(f"job:{job_id}", "status", "queued")
+    queue.look_after()
+    assert drain(queue) == ["high", "normal", "odd", "low"], "anything else than 2, 1 or 0 is normal"
+    nothing_left(db)
+
+
 def test_a_bare_push_that_was_lost_before_we_saw_it_is_said_to_be_lost(queue: Queue, db: "redis.Redis") -> None:
     push_bare(db, "gone", age=61)
     db.brpop([NORMAL])
