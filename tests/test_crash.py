@@ -174,6 +174,13 @@ def an_api_dies(url: str, point: str, folder: Path, trace: Trace) -> None:
     append(folder / "told", [point, (answer.json or {})["jobId"]])
 
 
+def know_scripts(server: str) -> None:
+    """Redis learns the queue's scripts, or the first victim's way would be another than the next one's."""
+    queue = build_queue(f"{server}/0")
+    queue.enqueue({"jobId": "first", "userId": "ann"})
+    queue.cancel("first")
+
+
 def drain(urls: list[str], folder: Path) -> None:
     """A clean worker, at one database after the other, until nothing is left in any or the time is over."""
     worker = build_worker(urls[0], LoggedStorage.build(folder / "saves"))
@@ -224,6 +231,8 @@ def lane(first: int, step: int, victim: str, every: int, server: str, folder: Pa
     """
     boto3.client("s3", region_name="auto").close()  # its models are loaded now, once, and not by each child
     urls = []
+    if first == 0:
+        assert in_a_fork(partial(know_scripts, server), VICTIM_SECONDS) == 0
     for point, trace in points(first, step, every, folder):
         os.environ["POINT"] = str(point)
         urls.append(f"{server}/{point}")
