@@ -125,8 +125,8 @@ def test_a_locked_pdf_is_told_so(tmp_path: Path) -> None:
     assert "locked with a password" in sentence_for(tmp_path, encrypt(make_pdf([PROSE]), "secret", "owner"))
 
 
-def test_a_pdf_without_text_is_told_to_be_a_scan(tmp_path: Path) -> None:
-    assert "no text in it: its pages are pictures" in sentence_for(tmp_path, make_pdf([[], []]))
+def test_a_pdf_without_text_is_told_so(tmp_path: Path) -> None:
+    assert "no text in it: its pages are empty" in sentence_for(tmp_path, make_pdf([[], []]))
 
 
 def test_a_pdf_that_is_cut_off_is_told_so(tmp_path: Path) -> None:
@@ -137,21 +137,50 @@ def test_a_pdf_that_is_cut_off_is_told_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "kind"),
     [
-        (b"\x89PNG\r\n\x1a\n" + bytes(99), "a PNG picture"),
-        (b"\xff\xd8\xff\xe0" + bytes(99), "a JPEG picture"),
-        (b"PK\x03\x04" + bytes(99) + b"word/document.xml", "a Word document (DOCX)"),
+        (b"GIF89a" + bytes(99), "a GIF picture"),
         (b"PK\x03\x04" + bytes(99), "a ZIP archive"),
+        (b"PK\x03\x04" + bytes(99) + b"xl/workbook.xml", "an Excel sheet (XLSX)"),
         (b"<!DOCTYPE html><p>hello", "a web page (HTML)"),
+        (b"\xef\xbb\xbf\n<!-- saved from - url -->\n<!-- and -->\n<HTML lang='en'><p>hello", "a web page (HTML)"),
+        (b"<?xml version='1.0'?><!DOCTYPE html PUBLIC><html>", "a web page (HTML)"),
+        (b"<?xml version='1.0'?><article>", "an XML file"),
         (b"{\\rtf1 hello}", "an RTF document"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), "an old Office document (.doc, .xls or .ppt)"),
     ],
 )
 def test_other_formats_are_named_with_what_is_accepted(tmp_path: Path, data: bytes, kind: str) -> None:
     sentence = sentence_for(tmp_path, data)
-    assert f"This file is {kind}, not a PDF, plain text or Markdown document." in sentence
+    assert sentence.startswith(f"This file is {kind}. Docdeck reads PDF, Word documents (DOCX), plain text, Markdown")
+
+
+def test_an_office_document_with_a_password_is_told_so(tmp_path: Path) -> None:
+    data = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99) + "EncryptedPackage".encode("utf-16-le")
+    assert "locked with a password" in sentence_for(tmp_path, data)
 
 
 def test_binary_junk_is_refused(tmp_path: Path) -> None:
-    assert "not a PDF, plain text or Markdown document" in sentence_for(tmp_path, bytes(range(256)) * 9)
+    assert "Docdeck reads PDF, Word documents (DOCX), plain text" in sentence_for(tmp_path, bytes(range(256)) * 9)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "A file that begins with %PDF-1.7 is one that a reader of such files will open.\n",
+        "%PDF-1.7 is what stands at the head of such files.\n",
+        "The header:\n%PDF-1.4\nstands in a line of its own.\n",
+    ],
+)
+def test_a_text_that_only_speaks_of_pdf_is_a_text(tmp_path: Path, head: str) -> None:
+    assert "such files" in text_of(read(tmp_path, (head + "\n".join(PROSE) + " So are such files.").encode()))
+
+
+def test_a_pdf_behind_some_junk_is_a_pdf(tmp_path: Path) -> None:
+    assert read(tmp_path, b"HTTP/1.1 200 OK\r\n\r\n" + make_pdf([PROSE])).lines[0].style.size == 11
+
+
+def test_markdown_with_a_comment_first_is_markdown(tmp_path: Path) -> None:
+    source = "<!-- a comment -->\n# The Valley\n\n" + "\n".join(PROSE) + "\n\n## Rain\n\nIt came."
+    assert [line.text for line in read(tmp_path, source.encode()).lines if line.heading] == ["The Valley", "Rain"]
 
 
 def test_an_empty_file_is_told_so(tmp_path: Path) -> None:
