@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 class Style(NamedTuple):
     """How a line is set. `level` of a heading, 1 the highest, where the format says so; 0: it does not.
-    `size` in points, 0 where the format has none."""
+    `size` in points, to the half, 0 where the format has none."""
 
     level: int = 0
     size: float = 0.0

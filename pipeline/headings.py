@@ -7,7 +7,7 @@ lines becomes one line. What looks like a heading by its words alone is left to 
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.document import Bookmark, Document, Line, Style
@@ -42,14 +42,16 @@ def find_headings(document: Document) -> tuple[Document, Headings]:
     lines = document.lines
     if any(line.heading for line in lines):
         return document, _headings("format", lines)
-    for by, found in (
-        ("outline", _by_outline(lines, document.bookmarks)),
-        ("type", _by_type(lines)),
-        ("numbering", _by_numbering(lines)),
-    ):
+    ways: dict[str, Callable[[], Found]] = {
+        "outline": lambda: _by_outline(lines, document.bookmarks),
+        "type": lambda: _by_type(lines),
+        "numbering": lambda: _by_numbering(lines),
+    }
+    for by, way in ways.items():
+        found = way()
         if found:
-            lines = _marked(lines, found)
-            return replace(document, lines=lines), _headings(by, lines)
+            marked = _marked(lines, found)
+            return replace(document, lines=marked), _headings(by, marked)
     return document, Headings("nothing", {})
 
 
@@ -138,7 +140,7 @@ def _by_type(lines: list[Line]) -> Found:
     written: Counter[Style] = Counter()
     for line in lines:
         if line.style.size:
-            written[_rounded(line.style)] += len(line.text)
+            written[line.style] += len(line.text)
     if not written:
         return {}
     sizes: Counter[float] = Counter()
@@ -152,7 +154,7 @@ def _by_type(lines: list[Line]) -> Found:
         and characters <= _BODY_SHARE * written.total()
     }
     runs = [
-        (start, after, _rounded(lines[start].style))
+        (start, after, lines[start].style)
         for start, after in _runs(lines, heads)
         if _is_title(" ".join(line.text for line in lines[start:after]))
     ]
@@ -160,20 +162,16 @@ def _by_type(lines: list[Line]) -> Found:
     return {start: (after, levels[start]) for start, after, _ in runs}
 
 
-def _rounded(style: Style) -> Style:
-    return Style(0, round(style.size * 2) / 2, style.bold)
-
-
 def _runs(lines: list[Line], heads: set[Style]) -> Iterator[tuple[int, int]]:
     """Lines of one heading style that stand together, at most so many; more of them are a paragraph."""
     number = 0
     while number < len(lines):
-        style = _rounded(lines[number].style)
+        style = lines[number].style
         after = number + 1
         if style in heads:
             while (
                 after < len(lines)
-                and _rounded(lines[after].style) == style
+                and lines[after].style == style
                 and lines[after].page == lines[number].page
                 and not _begins_anew(lines[after].text)
             ):

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 
 from pipeline.document import PLAIN, Document, Extract, Line, Page
 from pipeline.english import is_common_word, zipf
@@ -30,9 +31,10 @@ _ODD = re.compile(
 )
 _WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 _PAGE_NUMBER = re.compile(r"(?:page\s*)?[-–—|\s]*(?:\d{1,4}|[ivxlc]{1,7}|[A-Z]-?\d{1,3})[-–—|\s]*(?:of\s+\d+)?", re.I)
-_LEADERS = re.compile(r"\.{4}|(?:\. ){4}|……|_{6}")
+_LEADERS = re.compile(r"(?:\.{4}|(?:\. ){3}\.|……|_{6})[._… ]*(?:(\d{1,4})|[ivxlc]{1,7}|[A-Z]-?\d{1,3})?$")
 _NUMBERED = re.compile(r"(?:chapter|part|section|article|appendix|lesson|unit|book) [\divxlc]+", re.I)
 _EDGE = 5  # lines at the top and bottom of a page among which running headers are looked for
+_RISING = 0.8  # the share of a table of contents' lines that lead to no earlier page than the line before
 _RUNNING = 3  # pages on which a line must stand there
 
 
@@ -78,22 +80,39 @@ def _decent(odd: re.Match[str]) -> str:
 
 
 def _without_furniture(pages: list[list[Line]]) -> tuple[list[Line], list[str]]:
-    edges = [{_shape(line) for line in page[:_EDGE] + page[-_EDGE:]} for page in pages]
-    seen = Counter(shape for shapes in edges for shape in shapes if shape[0])
+    edges = [
+        {number: _shape(page[number]) for number in {*range(len(page))[:_EDGE], *range(len(page))[-_EDGE:]}}
+        for page in pages
+    ]
+    seen = Counter(shape for shapes in edges for shape in set(shapes.values()) if shape[0])
     running = {shape for shape, count in seen.items() if count >= _RUNNING}
     kept, dropped = [], []
-    for page in pages:
+    for page, shapes in zip(pages, edges, strict=True):
+        gone = _contents(page)
+        if len(pages) >= _RUNNING:
+            gone |= {n for n, shape in shapes.items() if shape in running or _PAGE_NUMBER.fullmatch(page[n].text)}
         for number, line in enumerate(page):
-            at_edge = len(pages) >= _RUNNING and (number < _EDGE or number >= len(page) - _EDGE)
-            if (at_edge and (_shape(line) in running or _PAGE_NUMBER.fullmatch(line.text))) or _of_contents(line.text):
+            if number in gone:
                 dropped.append(line.text)
             else:
                 kept.append(line)
     return kept, dropped
 
 
-def _of_contents(text: str) -> bool:
-    return (".." in text or ". ." in text or "…" in text or "__" in text) and bool(_LEADERS.search(text))
+def _contents(page: list[Line]) -> set[int]:
+    """The lines that lead to a page by dots, if such lines make up a table of contents here: its numbers rise. Those
+    of a price list or a questionnaire do not."""
+    leading, pages = set(), []
+    for number, line in enumerate(page):
+        text = line.text
+        if "...." in text or ". . . ." in text or "……" in text or "______" in text:
+            leaders = _LEADERS.search(text)
+            if leaders:
+                leading.add(number)
+                pages += [int(leaders[1])] if leaders[1] else []
+    steps = list(pairwise(pages))
+    rising = sum(1 for before, after in steps if before <= after)
+    return leading if rising >= _RISING * len(steps) else set()
 
 
 def _shape(line: Line) -> tuple[str, int]:

@@ -7,6 +7,7 @@ together end within `_PATIENCE` and the sandboxes' limits. It cleans nothing.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,12 @@ class Reading:
         match message:
             case ["open", count]:
                 self.count = max(self.count, count)
-            case ["page", number, lines, styles, is_picture]:
-                self.pages[number] = Page(lines, [Style(0, size, bool(bold)) for size, bold in styles])
+            case ["page", number, text, types, is_picture]:
+                self.pages[number] = Page(text.split("\n"), list(map(_style, types)))
                 self.broken.discard(number)
                 if is_picture:
                     self.pictures.append(number)
-                self.characters += sum(map(len, lines))
+                self.characters += len(text)
                 if self.characters > MAX_CHARACTERS:
                     raise _Enough
             case ["broken", number]:
@@ -74,6 +75,11 @@ class Reading:
         return count_words((line for page in self.pages.values() for line in page.lines), _HARDLY_A_WORD) >= (
             _HARDLY_A_WORD
         )
+
+
+@cache
+def _style(looked_up: float) -> Style:
+    return Style(0, abs(looked_up), looked_up < 0)
 
 
 def read_pdf(path: Path, on_progress: Progress) -> tuple[Extract, list[int]]:

@@ -29,7 +29,10 @@ _BOLD = re.compile(b"bold|black|heavy|semib|demi", re.I)
 
 def read(path: Path, first: int, send: Send) -> None:
     """Say `locked`, or `unopened`, or `open COUNT`, then for each page from `first` (0 is the first) either
-    `page NUMBER LINES STYLES IS_PICTURE` or `broken NUMBER`, then `bookmarks [[level, title, page] ...]`."""
+    `page NUMBER TEXT TYPES IS_PICTURE` or `broken NUMBER`, then `bookmarks [[level, title, page] ...]`.
+
+    TYPES has a number for each line of TEXT: the size of its type, negative if it is bold, 0 if it was not looked up.
+    """
     try:
         pdf = pypdfium2.PdfDocument(path)
     except pypdfium2.PdfiumError as error:
@@ -56,9 +59,9 @@ def _read_page(pdf: pypdfium2.PdfDocument, number: int, type_: "_Type", send: Se
     if not text_page:
         return send("broken", number)
     text = _text(text_page)
-    lines, styles = _lines(text, type_.at(text_page, len(text)))
+    lines, types = _lines(text, type_.at(text_page, len(text)))
     is_picture = not text.strip() and _shows_a_picture(page)
-    send("page", number, lines, styles, is_picture)
+    send("page", number, "\n".join(lines), types, is_picture)
     raw.FPDFText_ClosePage(text_page)
     raw.FPDF_ClosePage(page)
     return None
@@ -71,24 +74,24 @@ def _text(text_page: raw.FPDF_TEXTPAGE) -> str:
     return bytes(buffer)[: 2 * max(length, 0)].decode("utf-16-le", "surrogatepass")
 
 
-def _lines(text: str, type_: "_Type") -> tuple[list[str], list[list[float]]]:
+def _lines(text: str, type_: "_Type") -> tuple[list[str], list[float]]:
     lines: list[str] = []
-    styles: list[list[float]] = []
+    types: list[float] = []
     start = 0
     stands_out = False
     for end, after in [*(match.span() for match in _LINE_END.finditer(text)), (len(text), len(text))]:
         line = text[start:end]
         lines.append(line)
-        style = [0.0, 0]
+        looked_up = 0.0
         # A heading's second line may begin as it likes, and so may a bold paragraph's.
         if stands_out or _may_be_heading(line) or len(lines) % _SAMPLED == 0:
             found = _FIRST.search(line)
             if found:
-                style = type_.of(start + found.start(), start + len(line.rstrip(" .:)\ufffe\x02")) - 1)
-        stands_out = bool(style[1]) or style[0] > type_.usual
-        styles.append(style)
+                looked_up = type_.of(start + found.start(), start + len(line.rstrip(" .:)\ufffe\x02")) - 1)
+        stands_out = looked_up < 0 or looked_up > type_.usual
+        types.append(looked_up)
         start = after
-    return lines, styles
+    return lines, types
 
 
 def _may_be_heading(line: str) -> bool:
@@ -114,20 +117,20 @@ class _Type:
             self.usual = self._sizes.most_common(1)[0][0]
         return self
 
-    def of(self, first: int, last: int) -> list[float]:
-        """Size and boldness of a line that goes from `first` to `last`; of the smaller and thinner end if it stands
-        out, since what only begins large or bold is no heading."""
+    def of(self, first: int, last: int) -> float:
+        """Size and boldness (a minus) of a line that goes from `first` to `last`; of the smaller and thinner end if it
+        stands out, since what only begins large or bold is no heading."""
         size, bold = self._size(first), self._bold(first)
         self._sizes[size] += 1
         if bold or size > self.usual:
             size, bold = min(size, self._size(last)), bold and self._bold(last)
-        return [size, int(bold)]
+        return -size if bold else size
 
     def _size(self, position: int) -> float:
         index = position if self._direct else raw.FPDFText_GetCharIndexFromTextIndex(self._page, position)
         raw.FPDFText_GetMatrix(self._page, index, self._matrix)
         size = raw.FPDFText_GetFontSize(self._page, index) * math.hypot(self._matrix.c, self._matrix.d)
-        return round(size, 1) if 0 < size < 1000 else 0.0
+        return round(size * 2) / 2 if 0 < size < 1000 else 0.0  # to half points: 11.9 and 12.1 are one size
 
     def _bold(self, position: int) -> bool:
         index = position if self._direct else raw.FPDFText_GetCharIndexFromTextIndex(self._page, position)

@@ -19,7 +19,7 @@ _MAX_EXTRAS = 5000  # fields and notes of one page
 
 
 def read(path: Path, wanted: list[int] | None, send: Send) -> None:
-    """Say what `pdfium.read` says, without styles; only of the pages in `wanted` (0 is the first), if there are any."""
+    """Say what `pdfium.read` says, without TYPES; only of the pages in `wanted` (0 is the first), if there are any."""
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it warns of every flaw, thousands of lines for some files
     # Beside pypdf's own limits: no other program, and half of the work that it would do for one page.
     pypdf.overwrite_configuration(
@@ -37,7 +37,7 @@ def read(path: Path, wanted: list[int] | None, send: Send) -> None:
         return send("unopened")
     for number in range(min(count, MAX_PAGES)) if wanted is None else wanted:
         try:
-            send("page", number, _page(reader, number, everything=wanted is None), [], False)
+            send("page", number, "\n".join(_page(reader, number, everything=wanted is None)), [], False)
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001  as above; the other pages may be whole
