@@ -153,23 +153,20 @@ def _measure_big() -> None:
         path = Path(folder) / "big.pdf"
         _make_big(path)
         seconds = _best(lambda: _ours(path))
-        # The peak is taken in a process of its own, since this one has read other files.
+        # The peak is taken in a process of its own, since this one has read other files and has the language model.
         code = (
-            "import resource, sys, pathlib, pipeline.warm\n"
+            "import resource, sys, pathlib\n"
             "from pipeline.ingestion import extract_file\nfrom pipeline.headings import find_headings\n"
             "from pipeline.layout import clean\n"
-            "start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
             "find_headings(clean(extract_file(pathlib.Path(sys.argv[1]), lambda share: None)))\n"
-            "print(start, *(resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))"
+            "print(*(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))"
         )
         command = [sys.executable, "-c", code, str(path)]
         root = Path(__file__).parent.parent
         peaks = subprocess.run(command, capture_output=True, check=True, text=True, cwd=root).stdout.split()
-        start, parent, child = (int(peak) / 1024 for peak in peaks)
         print(
             f"\na PDF of {path.stat().st_size / 2**20:.0f} MB with 100,000 words: {seconds:.2f} s of CPU; peak memory "
-            f"{parent:.0f} MB in the reader's parent, {child:.0f} MB in its fork, of which {start:.0f} MB were there "
-            "before (language model, frequencies)"
+            f"{int(peaks[0]) / 1024:.0f} MB and {int(peaks[1]) / 1024:.0f} MB in the fork, much of it the same pages"
         )
 
 

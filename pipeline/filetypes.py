@@ -4,7 +4,9 @@ Names what Docdeck cannot read as well, so that its owner is told what he has up
 file is whole is found by its reader.
 """
 
+import codecs
 import re
+from mmap import mmap
 
 from pipeline.errors import BadDocument
 
@@ -12,8 +14,11 @@ ACCEPTED = "PDF, Word documents (DOCX), plain text, Markdown and pictures of tex
 
 PDF, DOCX, TEXT, IMAGE = "PDF", "DOCX", "text", "image"
 
+_HEAD = 65536  # bytes from which a file is judged; a PDF's first object may come later
 _IMAGES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OTHERS = (
+    (_OLE, "an old Office document (.doc, .xls or .ppt)"),
     (b"GIF87a", "a GIF picture"),
     (b"GIF89a", "a GIF picture"),
     (b"\x00\x00\x01\x00", "an icon"),
@@ -36,7 +41,6 @@ _OTHERS = (
     (b"wOF", "a font"),
 )
 _ONLY_WITH_NULS = ((b"BM", "a bitmap picture"), (b"MZ", "a program"), (b"ID3", "a sound file"))
-_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ZIP_MEMBERS = (
     (b"xl/", "an Excel sheet (XLSX)"),
     (b"ppt/", "a PowerPoint file (PPTX)"),
@@ -49,23 +53,26 @@ _PDF_HEADER = re.compile(rb"%PDF-\d")
 _PDF_OBJECT = re.compile(rb"\d{1,10}\s{1,9}\d{1,5}\s{1,9}obj\b")
 
 
-def kind_of(data: bytes) -> str:
+def kind_of(data: bytes | mmap) -> str:
     """PDF, DOCX, TEXT or IMAGE. Raises BadDocument with the name of what it is otherwise."""
-    if data.startswith(_IMAGES) or (data.startswith(b"RIFF") and data[8:12] == b"WEBP"):
+    head = data[:_HEAD]
+    if head.startswith(_IMAGES) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
         return IMAGE
-    if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         # A zip's directory, where the members' names stand, is at its end.
-        members = data[:4096] + data[-65536:]
+        members = head[:4096] + data[-_HEAD:]
         if b"word/" in members:
             return DOCX
         return _refuse(next((kind for member, kind in _ZIP_MEMBERS if member in members), "a ZIP archive"))
     if _is_pdf(data):
         return PDF
-    _refuse_known(data)
-    return TEXT
+    if head.startswith(_OLE) and data.find("EncryptedPackage".encode("utf-16-le")) >= 0:
+        raise BadDocument("This Office document is locked with a password. Remove the password and upload it again.")
+    kind = _other(head)
+    return _refuse(kind) if kind else TEXT
 
 
-def _is_pdf(data: bytes) -> bool:
+def _is_pdf(data: bytes | mmap) -> bool:
     """Readers look for the header in the first kilobyte. A text may speak of it there: it has no objects."""
     header = _PDF_HEADER.search(data[:1032])
     if not header or header.start() > 1024:
@@ -73,34 +80,25 @@ def _is_pdf(data: bytes) -> bool:
     begins_line = header.start() == 0 or data[header.start() - 1 : header.start()] in (b"\r", b"\n", b"\x00")
     if begins_line and _PDF_OBJECT.search(data):
         return True
-    return header.start() == 0 and not _is_clean_text(data)
+    return header.start() == 0 and not _is_clean_text(data[:_HEAD])
 
 
-def _is_clean_text(data: bytes) -> bool:
+def _is_clean_text(head: bytes) -> bool:
     try:
-        text = data.decode()
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # whose last character may be cut
     except UnicodeDecodeError:
         return False
     return len(text.split(None, 30)) > 30 and not re.search(r"[\x00-\x08\x0e-\x1f]", text)
 
 
-def _refuse_known(data: bytes) -> None:
-    if data.startswith(_OLE):
-        if "EncryptedPackage".encode("utf-16-le") in data:
-            raise BadDocument(
-                "This Office document is locked with a password. Remove the password and upload it again."
-            )
-        _refuse("an old Office document (.doc, .xls or .ppt)")
-    kind = next((kind for signature, kind in _OTHERS if data.startswith(signature)), None)
-    if kind is None and b"\x00" in data[:4096]:
-        kind = next((kind for signature, kind in _ONLY_WITH_NULS if data.startswith(signature)), None)
-    if data.startswith(b"RIFF") and data[8:12] in (b"WAVE", b"AVI "):
-        kind = "a sound or video file"
-    elif data[4:8] == b"ftyp":
-        kind = "a video or HEIC picture"
-    kind = kind or _markup(data.removeprefix(b"\xef\xbb\xbf"))
-    if kind:
-        _refuse(kind)
+def _other(head: bytes) -> str | None:
+    if head.startswith(b"RIFF") and head[8:12] in (b"WAVE", b"AVI "):
+        return "a sound or video file"
+    if head[4:8] == b"ftyp":
+        return "a video or HEIC picture"
+    known = _OTHERS + (_ONLY_WITH_NULS if b"\x00" in head[:4096] else ())
+    kind = next((kind for signature, kind in known if head.startswith(signature)), None)
+    return kind or _markup(head.removeprefix(b"\xef\xbb\xbf"))
 
 
 def _markup(data: bytes) -> str | None:

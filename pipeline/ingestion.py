@@ -5,6 +5,7 @@ readers are `pdf.py`, `docx.py`, `plaintext.py` and `ocr.py`; headings, paragrap
 """
 
 from collections.abc import Callable
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +38,17 @@ def read_text(text: str) -> Document:
 
 def extract_file(path: Path, on_progress: Progress) -> Extract:
     """What is written in a file, in whatever language, uncleaned. Raises BadDocument."""
-    data = path.read_bytes()
-    if not data:
+    if not path.stat().st_size:
         raise BadDocument("This file is empty (0 bytes). Upload it again.")
-    kind = kind_of(data)
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        kind = kind_of(data)
     if kind == PDF:
-        del data  # up to 50 MB, which the readers map for themselves
         return _pdf(path, on_progress)
     if kind == DOCX:
         return _docx(path)
     if kind == IMAGE:
         return _picture(path, on_progress)
-    return read_bytes(data)
+    return read_bytes(path.read_bytes())
 
 
 def _document(extract: Extract) -> Document:
