@@ -34,6 +34,7 @@ _PAGE_NUMBER = re.compile(r"(?:page\s*)?[-–—|\s]*(?:\d{1,4}|[ivxlc]{1,7}|[A-
 _LEADERS = re.compile(r"(?:\.{4}|(?:\. ){3}\.|……|_{6})[._… ]*(?:(\d{1,4})|[ivxlc]{1,7}|[A-Z]-?\d{1,3})?$")
 _NUMBERED = re.compile(r"(?:chapter|part|section|article|appendix|lesson|unit|book) [\divxlc]+", re.I)
 _EDGE = 5  # lines at the top and bottom of a page among which running headers are looked for
+_SHORT = 6  # words
 _RISING = 0.8  # the share of a table of contents' lines that lead to no earlier page than the line before
 _RUNNING = 3  # pages on which a line must stand there
 
@@ -86,16 +87,16 @@ def _without_furniture(pages: list[list[Line]]) -> tuple[list[Line], list[str]]:
     ]
     seen = Counter(shape for shapes in edges for shape in set(shapes.values()) if shape[0])
     running = {shape for shape, count in seen.items() if count >= _RUNNING}
-    kept, dropped = [], []
-    for page, shapes in zip(pages, edges, strict=True):
-        gone = _contents(page)
-        if len(pages) >= _RUNNING:
-            gone |= {n for n, shape in shapes.items() if shape in running or _PAGE_NUMBER.fullmatch(page[n].text)}
-        for number, line in enumerate(page):
-            if number in gone:
-                dropped.append(line.text)
-            else:
-                kept.append(line)
+    gone = [_contents(page) for page in pages]
+    if len(pages) >= _RUNNING:
+        for page, shapes, lines in zip(pages, edges, gone, strict=True):
+            lines |= {n for n, shape in shapes.items() if shape in running or _PAGE_NUMBER.fullmatch(page[n].text)}
+    dropped = [page[number].text for page, lines in zip(pages, gone, strict=True) for number in sorted(lines)]
+    if 2 * sum(map(len, dropped)) > sum(len(line.text) for page in pages for line in page):
+        # Pages that are all alike, as of a form: what is long is no header.
+        gone = [{n for n in lines if page[n].text.count(" ") < _SHORT} for page, lines in zip(pages, gone, strict=True)]
+        dropped = [page[number].text for page, lines in zip(pages, gone, strict=True) for number in sorted(lines)]
+    kept = [line for page, lines in zip(pages, gone, strict=True) for n, line in enumerate(page) if n not in lines]
     return kept, dropped
 
 
