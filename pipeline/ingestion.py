@@ -72,7 +72,8 @@ def _pdf(path: Path, on_progress: Progress) -> Extract:
         return extract
     if _has_words(extract) and not ocr.tessdata():
         extract.counts["pages_not_recognised"] = len(pictures)
-        extract.notes.append(f"{len(pictures)} pages are pictures without text and were left out.")
+        of = f"{len(pictures)} of {len(extract.pages)} pages"
+        extract.notes.append(f"{of} are pictures without text and were left out.")
         return extract
     return _recognised(extract, ocr.read_pages(path, pictures, on_progress), len(pictures))
 

@@ -144,7 +144,9 @@ def _read_picture(path: Path, numbers: list[int], send: Send) -> None:
             try:
                 image.seek(number)
                 data, width, height = _prepared(image)
-            except (OSError, ValueError, SyntaxError, EOFError):  # Pillow's, of a picture that is damaged
+            except MemoryError:
+                raise
+            except Exception:  # noqa: BLE001  Pillow's readers raise anything on a picture that is damaged
                 send("page", number, [])
                 continue
             engine.SetImageBytes(data, width, height, 1, width)
@@ -155,7 +157,9 @@ def _measure(path: Path, send: Send) -> None:
     try:
         with _open(path) as image:
             send("size", *image.size, getattr(image, "n_frames", 1))
-    except (OSError, ValueError, SyntaxError, EOFError, TypeError, KeyError):
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  as above
         send("damaged")
 
 

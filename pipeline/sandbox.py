@@ -143,7 +143,8 @@ def _confine(parent: int, limits: Limits) -> None:
             os._exit(_BUG)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGXCPU):
         signal.signal(number, signal.SIG_DFL)
-    faulthandler.disable()  # a crash is expected here and no news
+    faulthandler.disable()  # a crash is expected here and no news, and so is what libraries warn of
+    warnings.simplefilter("ignore")
     gc.freeze()  # or a collection would touch, and so copy, all that is shared with the parent
     silence = os.open(os.devnull, os.O_RDWR)
     os.dup2(silence, 1)
