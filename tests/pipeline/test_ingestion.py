@@ -1,5 +1,7 @@
 """Stage 1 gives back what was printed: words whole, furniture gone, pages right, each bad file its sentence."""
 
+import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -91,10 +93,33 @@ def test_ordinary_text_with_words_in_ff_is_left_alone() -> None:
     )
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "cp1258"]
+)
 def test_text_is_read_in_its_encoding(tmp_path: Path, encoding: str) -> None:
     text = f"{' '.join(PROSE)} The café was “closed” that day."
-    assert "The café was “closed” that day." in text_of(read(tmp_path, text.encode(encoding)))
+    data = text.encode(encoding)
+    assert text in text_of(read(tmp_path, data))
+
+
+def test_vietnamese_names_in_their_old_code_page_are_read(tmp_path: Path) -> None:
+    # It has letters with a circumflex, a breve or a horn, and puts the marks of tones behind them.
+    names = " Ông Đặng và bà Nguyễn ở Đà Nẵng: so they were called, and so were Lê Thị Hồng Gấm and Trần Văn Ơn."
+    parts = unicodedata.normalize("NFD", names)
+    for letter in "âêôăơưÂÊÔĂƠƯ":
+        base = unicodedata.normalize("NFD", letter)
+        parts = re.sub(f"{base[0]}([\u0300\u0301\u0303\u0309\u0323]?){base[1]}", rf"{letter}\1", parts)
+    data = (" ".join(PROSE) + parts * 3).encode("cp1258")
+    assert names.strip() in text_of(read(tmp_path, data))
+
+
+def test_some_broken_characters_do_not_make_utf8_something_else(tmp_path: Path) -> None:
+    data = f"{' '.join(PROSE)} “Closed”, said the café’s owner — “for good”.".encode() + b" Bye \xff now."
+    assert "“Closed”, said the café’s owner — “for good”. Bye now." in text_of(read(tmp_path, data))
+
+
+def test_a_text_with_some_nuls_is_read_without_them(tmp_path: Path) -> None:
+    assert text_of(read(tmp_path, "\n".join(PROSE).replace("rain", "ra\0in").encode())) == "\n".join(PROSE)
 
 
 def test_form_feeds_part_the_pages_of_a_text() -> None:
