@@ -16,7 +16,7 @@ from pipeline.errors import BadDocument
 
 ENGLISH, _NONE = "en", "zxx"  # the second is py3langid's for what is no language
 _PASSAGE = 60  # words; a paragraph's next line begins a new passage behind so many
-_TOO_SHORT = 8  # words; a shorter passage is what its neighbours are
+_TOO_SHORT = 8  # words; a shorter passage goes with the one before, unless its words are English
 _SMALL_WORDS = 0.25  # the share of English small words below which a passage is looked at: prose has 0.4 to 0.5
 _CERTAIN = 0.9
 _COMMON = 0.7  # the share of words that English has as well
@@ -53,6 +53,8 @@ def keep_english(document: Document) -> Document:
     for lines, words in _passages(document.lines):
         if len(words) >= _TOO_SHORT:
             language = _language(words)
+        elif language != ENGLISH and sum(map(is_common_word, words)) > len(words) / 2:
+            language = ENGLISH  # a heading behind a foreign paragraph
         if language == ENGLISH:
             english += len(words)
         else:
