@@ -14,9 +14,9 @@ from pipeline.document import Document, Extract, Line, Page, Style
 from pipeline.errors import BadDocument
 from pipeline.filetypes import DOCX, IMAGE, PDF, kind_of
 from pipeline.language import keep_english
-from pipeline.layout import MAX_CHARACTERS, clean, count_words
+from pipeline.layout import TOO_LONG, clean, count_words
 from pipeline.pdf import NO_TEXT, read_pdf
-from pipeline.plaintext import read_bytes, read_string
+from pipeline.plaintext import MAX_BYTES, read_bytes, read_string
 from pipeline.sandbox import Ending, Limits
 
 __all__ = ["Document", "Line", "read_file", "read_text"]
@@ -48,7 +48,8 @@ def extract_file(path: Path, on_progress: Progress) -> Extract:
         return _docx(path)
     if kind == IMAGE:
         return _picture(path, on_progress)
-    return read_bytes(path.read_bytes())
+    with path.open("rb") as file:
+        return read_bytes(file.read(MAX_BYTES))
 
 
 def _document(extract: Extract) -> Document:
@@ -127,7 +128,7 @@ def _docx(path: Path) -> Extract:
     if not pages and end != "whole":
         raise BadDocument(_DOCX_DAMAGED)
     if end == "cut" or ending is not Ending.DONE:
-        extract.notes.append(f"Only the first {MAX_CHARACTERS:,} characters or so were read: the document is too long.")
+        extract.notes.append(TOO_LONG)
         extract.counts["cut"] = 1
     elif end == "torn":
         extract.notes.append("The document is damaged; the cards are from what stands before the damage.")

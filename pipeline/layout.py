@@ -15,6 +15,8 @@ from pipeline.english import is_common_word, zipf
 
 MAX_CHARACTERS = 4_000_000  # of text; some 650,000 words, six times what Docdeck promises
 
+TOO_LONG = f"Only the first {MAX_CHARACTERS:,} characters or so were read: the document is longer."
+
 _HYPHEN = "\x02"  # a hyphen at a line's end, as pdfium marks it (U+FFFE or U+0002)
 _TRANSLATION = {
     **dict.fromkeys([*range(2), *range(3, 9), *range(14, 32), 127], None),
@@ -126,7 +128,7 @@ def _shape(line: Line) -> tuple[str, int]:
 
 _SPLIT_LIGATURE = re.compile(r"\b([^\W\d_]*(?:fi|fl|ff|ffi|ffl)) ([^\W\d_]+)")
 _LINE_END_HYPHEN = re.compile(r"([^\W\d_]+)(?: ?-|\x02)$")
-_LONG_LINE = 2000  # characters
+_LONG_LINE, _LONGEST_WORD = 2000, 60  # characters
 _LINE_START = re.compile(r"([a-zß-ÿ][^\W\d_]*)(\S*)\s?")
 
 
@@ -143,7 +145,8 @@ def _join_broken_words(lines: list[Line]) -> tuple[list[Line], int]:
         before = result[-1] if result else line
         # No printed line is that long; without the limit a chain of hyphens would cost its length squared.
         if before.text.endswith(("-", _HYPHEN)) and len(before.text) < _LONG_LINE:
-            end, start = _LINE_END_HYPHEN.search(before.text), _LINE_START.match(text)
+            at = max(0, len(before.text) - _LONGEST_WORD)
+            end, start = _LINE_END_HYPHEN.search(before.text, at), _LINE_START.match(text)
             if end and start and result:
                 whole = before.text[: end.start()] + _join(end[1], start[1], known) + start[2]
                 result[-1] = Line(before.page, whole, before.style)

@@ -5,6 +5,7 @@ feeds, and takes Markdown's marks off, keeping the levels of its headings. Wheth
 signs.
 """
 
+import codecs
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -12,7 +13,7 @@ from itertools import islice
 from pipeline.document import PLAIN, Extract, Page, Style
 from pipeline.errors import BadDocument
 from pipeline.filetypes import ACCEPTED
-from pipeline.layout import MAX_CHARACTERS
+from pipeline.layout import MAX_CHARACTERS, TOO_LONG
 
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32"),
@@ -20,13 +21,14 @@ _MARKS = (
 )  # fmt: skip
 _LOST_BREAK = re.compile("[\ufffe\x02](?!\n)")  # text that others took from a PDF has pdfium's hyphens
 _MAX_PAGES = 20_000  # what comes after is counted to the last
+MAX_BYTES = 4 * MAX_CHARACTERS + 4
 _SAMPLE = 100_000  # bytes, or characters, from which a whole text is judged
 # What English documents come in when it is not UTF-8; the first is taken where nothing speaks for another.
 _CODE_PAGES = ["cp1252", "cp1258", "cp1250", "cp1251", "mac_roman", "cp437"]
 
 
 def read_bytes(data: bytes) -> Extract:
-    """A file's text. Raises BadDocument where it is none."""
+    """A file's text, or that of its first MAX_BYTES. Raises BadDocument where it is none."""
     return read_string(_decode(data))
 
 
@@ -41,8 +43,8 @@ def read_string(text: str) -> Extract:
     else:
         extract = Extract([Page(page.split("\n")) for page in text.split("\f", _MAX_PAGES)])
     if whole > MAX_CHARACTERS:
-        extract.counts["characters_left_out"] = whole - MAX_CHARACTERS
-        extract.notes.append(f"Only the first {MAX_CHARACTERS:,} of {whole:,} characters were read.")
+        extract.counts["cut"] = 1
+        extract.notes.append(TOO_LONG)
     return extract
 
 
@@ -68,7 +70,7 @@ def _decode_unmarked(data: bytes) -> str:
     if wide:
         return data.decode(wide, "replace")
     try:
-        return data.decode()
+        return codecs.utf_8_decode(data, "strict", False)[0]  # whose last character may be cut
     except UnicodeDecodeError:
         text = data.decode("utf-8", "replace")
     # Some broken characters in a text that has good ones: it is UTF-8 still.
@@ -102,6 +104,7 @@ def _guess(data: bytes) -> str:
 # Markdown -------------------------------------------------------------------------------------------------------------
 
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.+)")
+_LONG_LINE = 10_000  # characters, beyond which no marks are looked for within a line
 _UNDERLINE = re.compile(r" {0,3}(?:(=+)|-{2,})\s*")
 # The lengths are bounded: unbounded, a file of brackets alone would take minutes.
 _SIGN = re.compile(
@@ -121,7 +124,7 @@ _INLINE = (
 
 
 def _is_markdown(text: str) -> bool:
-    return sum(1 for _ in islice(_SIGN.finditer(text), 2)) == 2
+    return sum(1 for _ in islice(_SIGN.finditer(text[:_SAMPLE]), 2)) == 2
 
 
 def _markdown_lines(text: str) -> Iterator[tuple[str, Style]]:
@@ -144,6 +147,6 @@ def _markdown_line(raw: str, following: str) -> tuple[str, Style]:
         line = ""  # a rule, the line under a heading, or a table's row
     elif underline and raw[:1].isalnum():
         style = Style(level=1 if underline[1] else 2)
-    for pattern, replacement in _INLINE:
+    for pattern, replacement in _INLINE if len(line) < _LONG_LINE else ():
         line = pattern.sub(replacement, line)
     return line.lstrip("> "), style
