@@ -4,8 +4,8 @@
 
 Prints for each file: pages, words, CPU seconds of each reader, and the F1 of our bag of words against pdftotext's;
 then pages per CPU second of each over all files; then what a PDF of 50 MB with 100,000 words takes, which it makes
-itself. CPU seconds are those of this process and its children, the best of three. Ours is the whole of stages 1 and 2
-but for the language: headers, hyphens and headings are done.
+itself. CPU seconds are those of this process and its children, the best of three runs. Ours is the whole of stages 1
+and 2 but for the language: headers, hyphens and headings are done. Linux only.
 """
 
 import argparse
@@ -35,7 +35,6 @@ from pipeline.headings import find_headings
 from pipeline.ingestion import extract_file
 from pipeline.layout import clean
 
-RUNS = 3
 WORD = re.compile(r"[^\W_]+")
 
 
@@ -56,13 +55,14 @@ def main() -> None:
     """Measure what the command line names."""
     parser = argparse.ArgumentParser(description="Measure the reading of PDFs.")
     parser.add_argument("paths", nargs="*", type=Path, help="PDF files, or folders of them")
+    parser.add_argument("--runs", type=int, default=3, help="how often each is measured; the best counts (3)")
     parser.add_argument("--big", action="store_true", help="measure the file of 50 MB only")
     options = parser.parse_args()
     if not shutil.which("pdftotext"):
         sys.exit("pdftotext is missing: install the Debian package poppler-utils.")
     if not options.big:
-        _table([row for path in _files(options.paths) if (row := _measure(path))])
-    _measure_big()
+        _table([row for path in _files(options.paths) if (row := _measure(path, options.runs))])
+    _measure_big(options.runs)
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
@@ -94,18 +94,18 @@ def _table(rows: list[Row]) -> None:
     print(f"{worst.f1:.1%} ({worst.name}), over {len(rows)} files")
 
 
-def _measure(path: Path) -> Row | None:
+def _measure(path: Path, runs: int) -> Row | None:
     found: list[Document] = []
     try:
-        ours = _best(lambda: found.append(_ours(path)))
+        ours = _best(runs, lambda: found.append(_ours(path)))
     except BadDocument as error:
         print(f"{path.name}: {error}", file=sys.stderr)
         return None
     text = subprocess.run(["pdftotext", "-q", str(path), "-"], capture_output=True, check=False).stdout.decode()
     document = found[-1]
     return Row(
-        path.name, document.pages, document.words, _best(lambda: _bare(path)), ours,
-        _best(lambda: subprocess.run(["pdftotext", "-q", str(path), os.devnull], check=False)),
+        path.name, document.pages, document.words, _best(runs, lambda: _bare(path)), ours,
+        _best(runs, lambda: subprocess.run(["pdftotext", "-q", str(path), os.devnull], check=False)),
         f1(" ".join(line.text for line in document.lines), text),
     )  # fmt: skip
 
@@ -131,9 +131,9 @@ def f1(ours: str, theirs: str) -> float:
     return 2 * (left & right).total() / max(left.total() + right.total(), 1)
 
 
-def _best(work: Callable[[], object]) -> float:
+def _best(runs: int, work: Callable[[], object]) -> float:
     times = []
-    for _ in range(RUNS):
+    for _ in range(runs):
         before = _cpu()
         work()
         times.append(_cpu() - before)
@@ -148,18 +148,20 @@ def _cpu() -> float:
 # A big file -----------------------------------------------------------------------------------------------------------
 
 
-def _measure_big() -> None:
+def _measure_big(runs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "big.pdf"
         _make_big(path)
-        seconds = _best(lambda: _ours(path))
-        # The peak is taken in a process of its own, since this one has read other files and has the language model.
+        seconds = _best(runs, lambda: _ours(path))
+        # The peak is taken in a process of its own, since this one has read other files and has the language model;
+        # not by getrusage, which hands a parent's peak on.
         code = (
             "import resource, sys, pathlib\n"
             "from pipeline.ingestion import extract_file\nfrom pipeline.headings import find_headings\n"
             "from pipeline.layout import clean\n"
             "find_headings(clean(extract_file(pathlib.Path(sys.argv[1]), lambda share: None)))\n"
-            "print(*(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))"
+            "print(pathlib.Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])\n"
+            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
         )
         command = [sys.executable, "-c", code, str(path)]
         root = Path(__file__).parent.parent

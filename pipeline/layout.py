@@ -83,16 +83,11 @@ def _decent(odd: re.Match[str]) -> str:
 
 
 def _without_furniture(pages: list[list[Line]]) -> tuple[list[Line], list[str]]:
-    edges = [
-        {number: _shape(page[number]) for number in {*range(len(page))[:_EDGE], *range(len(page))[-_EDGE:]}}
-        for page in pages
-    ]
-    seen = Counter(shape for shapes in edges for shape in set(shapes.values()) if shape[0])
-    running = {shape for shape, count in seen.items() if count >= _RUNNING}
     gone = [_contents(page) for page in pages]
     if len(pages) >= _RUNNING:
-        for page, shapes, lines in zip(pages, edges, gone, strict=True):
-            lines |= {n for n, shape in shapes.items() if shape in running or _PAGE_NUMBER.fullmatch(page[n].text)}
+        for page, lines, running in zip(pages, gone, _running(pages), strict=True):
+            edge = {*range(len(page))[:_EDGE], *range(len(page))[-_EDGE:]}
+            lines |= running | {number for number in edge if _PAGE_NUMBER.fullmatch(page[number].text)}
     dropped = [page[number].text for page, lines in zip(pages, gone, strict=True) for number in sorted(lines)]
     if 2 * sum(map(len, dropped)) > sum(len(line.text) for page in pages for line in page):
         # Pages that are all alike, as of a form: what is long is no header.
@@ -100,6 +95,28 @@ def _without_furniture(pages: list[list[Line]]) -> tuple[list[Line], list[str]]:
         dropped = [page[number].text for page, lines in zip(pages, gone, strict=True) for number in sorted(lines)]
     kept = [line for page, lines in zip(pages, gone, strict=True) for n, line in enumerate(page) if n not in lines]
     return kept, dropped
+
+
+def _running(pages: list[list[Line]]) -> list[set[int]]:
+    """By page, the lines near its top or bottom that stand on at least so many pages, and in the same place of the next
+    page or the one behind it, or before. What a reference says at the foot of many pages ("See also") does not."""
+    edges = [
+        {(_shape(page[place]), place) for place in range(min(_EDGE, len(page)))}
+        | {(_shape(page[place]), place) for place in range(-1, -1 - min(_EDGE, len(page)), -1)}
+        for page in pages
+    ]
+    seen = Counter(shape for places in edges for shape in {shape for shape, _ in places} if shape[0])
+    result = []
+    for number, places in enumerate(edges):
+        around = set().union(*edges[max(0, number - 2) : number], *edges[number + 1 : number + 3])
+        result.append(
+            {
+                place % len(pages[number])
+                for shape, place in places
+                if seen[shape] >= _RUNNING and any((shape, place + step) in around for step in (0, 1, -1))
+            }
+        )
+    return result
 
 
 def _contents(page: list[Line]) -> set[int]:
