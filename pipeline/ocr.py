@@ -66,7 +66,10 @@ def read_picture(path: Path, on_progress: Callable[[float], None]) -> tuple[dict
     """What is written in a picture, and how many pages it has: a TIFF may have several. Raises BadDocument."""
     count = _examine(path)
     wanted = list(range(min(count, MAX_PAGES)))
-    return _recognise(lambda left, send: _read_picture(path, left, send), wanted, on_progress), count
+    pages = _recognise(lambda left, send: _read_picture(path, left, send), wanted, on_progress)
+    if not pages:
+        raise BadDocument(DAMAGED)
+    return pages, count
 
 
 def _examine(path: Path) -> int:
@@ -95,11 +98,11 @@ def _recognise(
 
     def hear(message: list[Any]) -> None:
         nonlocal fruitful
-        _, number, lines = message
-        left.remove(number)
-        pages[number] = Page(lines)
+        left.remove(message[1])
         on_progress((len(wanted) - len(left)) / len(wanted))
-        if count_words(lines, 1):
+        if message[0] == "page":
+            pages[message[1]] = Page(message[2])
+        if message[0] == "page" and count_words(message[2], 1):
             fruitful = time.monotonic()
         elif time.monotonic() > fruitful + _PAGE:
             left.clear()  # nothing is to be found: what is running is ended below
@@ -147,7 +150,7 @@ def _read_picture(path: Path, numbers: list[int], send: Send) -> None:
             except MemoryError:
                 raise
             except Exception:  # noqa: BLE001  Pillow's readers raise anything on a picture that is damaged
-                send("page", number, [])
+                send("broken", number)
                 continue
             engine.SetImageBytes(data, width, height, 1, width)
             send("page", number, _lines(engine))
