@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.context import Sentence, find_sentences
+from pipeline.document import Document
 from pipeline.errors import BadDocument
 from pipeline.flashcards import make_cards
-from pipeline.ingestion import Document, read_file, read_text
+from pipeline.headings import find_headings
+from pipeline.ingestion import read_file, read_text
 from pipeline.merge import counts, merge
 from pipeline.phrases import find_phrases
 from pipeline.scoring import Scored, choose, score
@@ -65,7 +67,10 @@ class CompletePipeline12Stages:
         known_words: Iterable[str] = (),
         on_progress: OnProgress | None = None,
     ) -> dict[str, Any]:
-        """A PDF, text or Markdown file into cards; options, result and errors as for `process_document`."""
+        """A PDF, Word, text or Markdown file, or a picture of text, into cards.
+
+        Options, result and errors as for `process_document`.
+        """
         run = _Run(on_progress)
         with run.stage(1, "ingestion", 0, 20):
             document = read_file(Path(path), run.advance)
@@ -113,7 +118,12 @@ def _process(
     known_words: Iterable[str],
 ) -> dict[str, Any]:
     run.stages["stage1"] |= {"pages": document.pages, "words": document.words, "furniture_lines": document.furniture}
-    with run.stage(3, "context", 20, 30) as report:
+    run.stages["stage1"] |= {**document.counts, "notes": document.notes}
+    with run.stage(2, "headings", 20, 21) as report:
+        document, headings = find_headings(document)
+        report |= {"by": headings.by, "headings": sum(headings.levels.values())}
+        report["levels"] = {str(level): count for level, count in headings.levels.items()}
+    with run.stage(3, "context", 21, 30) as report:
         sentences = find_sentences(document)
         report["sentences"] = len(sentences)
     with run.stage(4, "phrases", 30, 55) as report:

@@ -1,7 +1,8 @@
-"""Stage 3: lines into sentences, each with its page and its tokens.
+"""Stage 3: lines into sentences, each with its page, the heading above it and its tokens.
 
-Puts lines together into blocks (paragraphs, list items, headings) and cuts blocks into sentences. Layout is guessed
-from the lines' text alone. It does not parse or tag.
+Puts lines together into blocks (paragraphs, list items, headings) and cuts blocks into sentences. Headings are those
+that `headings.py` has marked, and lines that look like one; other layout is guessed from the lines' text alone. It
+does not parse or tag.
 """
 
 import re
@@ -10,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 
+from pipeline.document import Document, Line
 from pipeline.english import CLOSED_CLASSES, word_set
-from pipeline.ingestion import Document, Line
 
 SENTENCE, FRAGMENT, HEADING = "sentence", "fragment", "heading"
 
@@ -19,13 +20,14 @@ SENTENCE, FRAGMENT, HEADING = "sentence", "fragment", "heading"
 @dataclass(frozen=True, slots=True)
 class Sentence:
     """`kind`: a whole sentence, a fragment (list item, caption, cell) or a heading. `starts[i]` is where `tokens[i]`
-    stands in `text`; `page` is where the sentence begins."""
+    stands in `text`; `page` is where the sentence begins; `under` is the text of the heading above it, or ""."""
 
     text: str
     page: int
     kind: str
     tokens: tuple[str, ...]
     starts: tuple[int, ...]
+    under: str = ""
 
     @property
     def is_noise(self) -> bool:
@@ -51,7 +53,12 @@ _ABBREVIATIONS = word_set(
 
 def find_sentences(document: Document) -> list[Sentence]:
     """All sentences in reading order."""
-    return [sentence for page, text, heading in _blocks(document.lines) for sentence in _split(page, text, heading)]
+    sentences: list[Sentence] = []
+    under = ""
+    for pages, text, heading in _blocks(document.lines):
+        sentences += _split(pages, text, heading, under)
+        under = text if heading else under
+    return sentences
 
 
 def _blocks(lines: list[Line]) -> Iterator[tuple[list[tuple[int, int]], str, bool]]:
@@ -122,14 +129,14 @@ def _is_prose(text: str) -> bool:
     return bool(signs) and sum(map(str.isalpha, signs)) >= 0.6 * len(signs)
 
 
-def _split(pages: list[tuple[int, int]], text: str, heading: bool) -> Iterator[Sentence]:
+def _split(pages: list[tuple[int, int]], text: str, heading: bool, under: str) -> Iterator[Sentence]:
     start = 0
     cuts = [match.span(2) for match in _BOUNDARY.finditer(text) if not _is_abbreviation(text, match.start())]
     for end, after in [*([] if heading else cuts), (len(text), len(text))]:
         piece = text[start:end].strip()
         if piece:
             page = pages[bisect_right(pages, start, key=itemgetter(0)) - 1][1]
-            yield _sentence(piece, page, heading)
+            yield _sentence(piece, page, heading, under)
         start = after
 
 
@@ -140,7 +147,7 @@ def _is_abbreviation(text: str, dot: int) -> bool:
     return text[dot] == "." and (word in _ABBREVIATIONS or single or bool(re.fullmatch(r"(?:[a-z]\.)+[a-z]", word)))
 
 
-def _sentence(text: str, page: int, heading: bool) -> Sentence:
+def _sentence(text: str, page: int, heading: bool, under: str) -> Sentence:
     kind = HEADING if heading else FRAGMENT
     if not heading and _TERMINAL.search(text) and text.lstrip("\"'“‘([")[:1].isupper():
         kind = SENTENCE
@@ -148,4 +155,4 @@ def _sentence(text: str, page: int, heading: bool) -> Sentence:
     for match in _TOKEN.finditer(text):
         tokens.append(match[0])
         starts.append(match.start())
-    return Sentence(text, page, kind, tuple(tokens), tuple(starts))
+    return Sentence(text, page, kind, tuple(tokens), tuple(starts), under)
