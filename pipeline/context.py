@@ -1,7 +1,9 @@
 """Stage 3: lines into sentences, each with its page and its tokens.
 
 Puts lines together into blocks (paragraphs, list items, headings) and cuts blocks into sentences. Layout is guessed
-from the lines' text alone. It does not parse or tag.
+from the lines' text alone. It does not parse or tag. What no printed document has is bounded here, so that the stages
+behind this one need no limits of their own: a "sentence" without end is cut, and text beyond twice the longest real
+document is left out and counted.
 """
 
 import re
@@ -34,6 +36,10 @@ class Sentence:
         return (self.kind != SENTENCE and self.text.isupper()) or words < 0.6 * len(self.tokens)
 
 
+_MOST = 12_000_000  # characters of a document that are looked at: two million words
+_LONGEST = 3000  # characters; what goes on for longer is no sentence
+_LONGEST_HEADING = 300
+
 # Addresses first, whole, so that no part of one is taken for a word.
 _TOKEN = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\w+|\w+(?:[-'’&/.]\w+)*|\S")
 _BULLET = re.compile(r"(?:[•●▪■□◦∙◆►▶➢✓*·]|[-–—o](?=\s))\s*|\(?(?:\d{1,2}|[a-zA-Z]|[ivx]{1,4})[.)]\s+(?=\S)")
@@ -49,9 +55,22 @@ _ABBREVIATIONS = word_set(
 )
 
 
-def find_sentences(document: Document) -> list[Sentence]:
-    """All sentences in reading order."""
-    return [sentence for page, text, heading in _blocks(document.lines) for sentence in _split(page, text, heading)]
+def find_sentences(document: Document) -> tuple[list[Sentence], int]:
+    """All sentences in reading order, and how many words were left out because the document is too long."""
+    lines, left_out = _bounded(document.lines)
+    return [sentence for page, text, heading in _blocks(lines) for sentence in _split(page, text, heading)], left_out
+
+
+def _bounded(lines: list[Line]) -> tuple[list[Line], int]:
+    room = _MOST
+    for number, line in enumerate(lines):
+        if len(line.text) > room:
+            end = line.text.rfind(" ", 0, room) if room > _LONGEST else 0
+            rest = [line.text[max(end, 0) :], *(line.text for line in lines[number + 1 :])]
+            cut = Line(line.page, line.text[: max(end, 0)], line.heading)
+            return [*lines[:number], cut], sum(len(text.split()) for text in rest)
+        room -= len(line.text) + 1
+    return lines, 0
 
 
 def _blocks(lines: list[Line]) -> Iterator[tuple[list[tuple[int, int]], str, bool]]:
@@ -106,6 +125,8 @@ def _starts_block(lines: list[Line], number: int, last: Line) -> bool:
 
 
 def _looks_like_heading(text: str) -> bool:
+    if len(text) > _LONGEST_HEADING:
+        return False
     words = [word for word in re.findall(r"[^\W\d_]+", text) if len(word) > 1]
     if not words or len(words) > 14 or re.search(r"[.;,]$", text) or text[0].islower() or words[-1] in CLOSED_CLASSES:
         return False
@@ -126,11 +147,22 @@ def _split(pages: list[tuple[int, int]], text: str, heading: bool) -> Iterator[S
     start = 0
     cuts = [match.span(2) for match in _BOUNDARY.finditer(text) if not _is_abbreviation(text, match.start())]
     for end, after in [*([] if heading else cuts), (len(text), len(text))]:
-        piece = text[start:end].strip()
-        if piece:
-            page = pages[bisect_right(pages, start, key=itemgetter(0)) - 1][1]
-            yield _sentence(piece, page, heading)
+        for first, last in _readable(text, start, end):
+            piece = text[first:last].strip()
+            if piece:
+                page = pages[bisect_right(pages, first, key=itemgetter(0)) - 1][1]
+                yield _sentence(piece, page, heading)
         start = after
+
+
+def _readable(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The span in pieces of bounded length, cut at blanks if it has any."""
+    while end - start > _LONGEST:
+        cut = text.rfind(" ", start + 1, start + _LONGEST)
+        cut = cut if cut > 0 else start + _LONGEST
+        yield start, cut
+        start = cut
+    yield start, end
 
 
 def _is_abbreviation(text: str, dot: int) -> bool:

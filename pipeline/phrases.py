@@ -2,7 +2,8 @@
 
 There is no tagger yet: WordNet's parts of speech, closed classes, endings and the neighbouring words decide what is
 an adjective or a noun. Finds runs of adjectives and nouns that end in a noun, the runs within them, and "noun of
-noun" where WordNet has it or it comes again. It ranks nothing.
+noun" where WordNet has it or it comes again. It ranks nothing. Of more candidates than memory has room for, the rarest
+are dropped and counted.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from pipeline.wordnet import ADJECTIVE, NOUN, VERB, open_wordnet
 PHRASE, WORD = "phrase", "word"
 _LONGEST = 4
 _LONGEST_KNOWN = 5  # of phrases that WordNet has
+_MOST = 400_000  # candidates at a time, each about half a kilobyte: a manual of a million words has as many
 
 
 @dataclass(slots=True)
@@ -37,9 +39,10 @@ class Candidate:
 Candidates = dict[tuple[str, ...], Candidate]
 
 
-def find_phrases(sentences: Sequence[Sentence], on_progress: Callable[[float], None]) -> Candidates:
-    """Candidates by key. `on_progress` gets the share of the sentences done, 0-1."""
+def find_phrases(sentences: Sequence[Sentence], on_progress: Callable[[float], None]) -> tuple[Candidates, int]:
+    """Candidates by key, and how many were dropped. `on_progress` gets the share of the sentences done, 0-1."""
     found: Candidates = {}
+    dropped = 0
     for number, sentence in enumerate(sentences):
         if not sentence.is_noise:
             words = [token.lower() for token in sentence.tokens]
@@ -49,7 +52,23 @@ def find_phrases(sentences: Sequence[Sentence], on_progress: Callable[[float], N
             _collect_of_phrases(found, number, words, classes)
         if number % 500 == 0:
             on_progress(number / len(sentences))
-    return {key: candidate for key, candidate in found.items() if candidate.lemma is not None or _is_phrase(candidate)}
+            if len(found) > _MOST:
+                dropped += _drop_rarest(found)
+    phrases = {key: entry for key, entry in found.items() if entry.lemma is not None or _is_phrase(entry)}
+    return phrases, dropped
+
+
+def _drop_rarest(found: Candidates) -> int:
+    """Halve the candidates: those that have come but once go first, then those of two places, and so on.
+
+    What is frequent throughout comes again and stays, as in the lossy counting of Manku and Motwani (2002).
+    """
+    before, rare = len(found), 1
+    while len(found) > _MOST // 2:
+        for key in [key for key, candidate in found.items() if candidate.frequency <= rare]:
+            del found[key]
+        rare *= 2
+    return before - len(found)
 
 
 def _is_phrase(candidate: Candidate) -> bool:
@@ -178,4 +197,4 @@ def _in_wordnet(key: Sequence[str], words: Sequence[str]) -> str | None:
     forms = [" ".join(words), " ".join(key)]
     if len(key) == 2:
         forms += ["-".join(key), "".join(key)]  # "health care" stands there as "healthcare"
-    return next((form for form in forms if wordnet.senses(form, NOUN)), None)
+    return next((form for form in forms if wordnet.has(form, NOUN)), None)
