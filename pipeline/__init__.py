@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.context import Sentence, find_sentences
+from pipeline.context import Sentence, bounded, find_sentences
 from pipeline.errors import BadDocument
 from pipeline.flashcards import make_cards
 from pipeline.ingestion import Document, read_file, read_text
@@ -128,11 +128,12 @@ def _process(
 ) -> dict[str, Any]:
     run.stages["stage1"] |= {"pages": document.pages, "words": document.words, "furniture_lines": document.furniture}
     with run.stage(3, "context", 20, 30) as report:
-        sentences, left_out = find_sentences(document)
+        document, left_out = bounded(document)
+        sentences = find_sentences(document)
         report |= {"sentences": len(sentences), "words_left_out": left_out}
     with run.stage(4, "phrases", 30, 55) as report:
-        phrases, dropped = find_phrases(sentences, run.advance)
-        report |= {"candidates": len(phrases), "dropped": dropped}
+        phrases = find_phrases(sentences, run.advance)
+        report |= {"candidates": len(phrases), "dropped": phrases.dropped, "rare_words_left_out": phrases.rare_words}
     with run.stage(7, "words", 55, 65) as report:
         words = find_words(sentences, run.advance)
         report["candidates"] = len(words)

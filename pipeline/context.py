@@ -9,7 +9,7 @@ document is left out and counted.
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 
 from pipeline.english import CLOSED_CLASSES, word_set
@@ -55,10 +55,15 @@ _ABBREVIATIONS = word_set(
 )
 
 
-def find_sentences(document: Document) -> tuple[list[Sentence], int]:
-    """All sentences in reading order, and how many words were left out because the document is too long."""
+def find_sentences(document: Document) -> list[Sentence]:
+    """All sentences in reading order."""
+    return [sentence for page, text, heading in _blocks(document.lines) for sentence in _split(page, text, heading)]
+
+
+def bounded(document: Document) -> tuple[Document, int]:
+    """The document up to the length that is looked at, and how many words are left out."""
     lines, left_out = _bounded(document.lines)
-    return [sentence for page, text, heading in _blocks(lines) for sentence in _split(page, text, heading)], left_out
+    return replace(document, lines=lines), left_out
 
 
 def _bounded(lines: list[Line]) -> tuple[list[Line], int]:

@@ -16,6 +16,7 @@ from pipeline.wordnet import ADJECTIVE, ADVERB, NOUN, PARTS_OF_SPEECH, VERB, ope
 # No document has as many different words; one that is made of such words must not fill the memory with them.
 bounded_cache = lru_cache(maxsize=1 << 17)
 _LONGEST_WORD = 60  # characters
+VOCABULARY = 150_000  # different words of a document that are looked at: one of a million words has a third of that
 
 
 def word_set(text: str) -> frozenset[str]:

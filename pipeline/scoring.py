@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.context import Sentence
-from pipeline.english import CLOSED_CLASSES, is_common_word, singular, zipf
+from pipeline.english import CLOSED_CLASSES, VOCABULARY, is_common_word, singular, zipf
 from pipeline.merge import Term
 from pipeline.phrases import PHRASE, WORD
 
@@ -84,7 +84,7 @@ def _surprise(sentences: Sequence[Sentence], wanted: set[str]) -> dict[str, floa
             for part in word.split("-"):
                 counts[part] += 1
     lemmas: Counter[str] = Counter()
-    for word, count in counts.items():
+    for word, count in counts.most_common(VOCABULARY) if len(counts) > VOCABULARY else counts.items():
         base = singular(word)
         if base in wanted:
             lemmas[base] += count

@@ -325,7 +325,7 @@ def form(content: bytes, resources: bytes = b"") -> bytes:
     return stream(content, b"/Type/XObject/Subtype/Form/BBox[0 0 612 792]/Resources<<%s>>" % resources)
 
 
-@hostile(".pdf", CARDS)
+@hostile(".pdf")
 def form_that_draws_itself() -> bytes:
     objects = good_pages(3, resources=b"/XObject<</X %d 0 R>>" % FREE, before=b"/X Do ")
     return pdf(objects | {FREE: form(b"q /X Do Q /X Do", b"/XObject<</X %d 0 R>>" % FREE)})

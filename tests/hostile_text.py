@@ -13,10 +13,6 @@ from tests.hostile_parts import CARDS, EITHER, SENTENCE, add, article, flipped, 
 MILLION = 1_000_000
 
 
-def text_of(sign: str, times: int, good: bool = True) -> bytes:
-    return (sign * times + ("\n\n" + article() if good else "")).encode()
-
-
 # Signs without end ---------------------------------------------------------------------------------------------------
 
 SIGNS = {
@@ -35,8 +31,22 @@ SIGNS = {
     "emoji": "👩\u200d", "circled": "㍿", "superscripts": "a⁹", "nuls-between": "a\x00", "escapes": "\x1b[31m",
     "noncharacters": "\uffff", "private-signs": "\ue000",
 }  # fmt: skip
+
+
+def behind(sign: str) -> bytes:
+    """A million of them, then good text."""
+    return (sign * MILLION + "\n\n" + article()).encode()
+
+
+def amid(sign: str) -> bytes:
+    """So few between good text that the whole still passes for English, and the later stages get them."""
+    good = (article() + "\n\n") * 4
+    return (good + sign * (180_000 // len(sign)) + "\n\n" + good).encode()
+
+
 for name, sign in SIGNS.items():
-    add(f"a-million-{name}.txt", EITHER, partial(text_of, sign, MILLION))
+    add(f"a-million-{name}.txt", EITHER, partial(behind, sign))
+    add(f"amid-good-text-{name}.txt", EITHER, partial(amid, sign))
 
 
 @hostile(".txt")
@@ -57,7 +67,7 @@ def one_sentence_of_5_mb() -> bytes:
 @hostile(".txt")
 def letters_that_grow_eighteen_times() -> bytes:
     """NFKC makes eighteen letters of one: 50 MB are 300 million."""
-    return text_of("\ufdfa", 16 * MILLION)
+    return behind("\ufdfa" * 16)
 
 
 @hostile(".txt")
@@ -125,19 +135,26 @@ def english_words() -> list[str]:
     return sorted({word for word in article().lower().split() if word.isalpha()})
 
 
+def strange_words(count: int) -> list[str]:
+    """Words that nobody has seen and that pass for English: each is two good ones in one."""
+    words = english_words()
+    random.Random(10).shuffle(words)
+    pairs = (
+        (first, words[(place + turn) % len(words)]) for turn in itertools.count(1) for place, first in enumerate(words)
+    )
+    return [first + second for first, second in itertools.islice(pairs, count)]
+
+
 @hostile(".txt")
 def ten_mb_of_nonsense() -> bytes:
-    """A million and more words, hardly one of them twice."""
-    return (article() + "\n\n" + sentences(nonsense(1_200_000, 1))).encode()[:10_000_000]
+    """Three quarters of a million words, hardly one of them twice, none of them known."""
+    return (article() + "\n\n" + sentences(strange_words(750_000))).encode()[:10_000_000]
 
 
 @hostile(".txt")
 def fifty_mb_of_nonsense() -> bytes:
-    words = nonsense(1_200_000, 2)
-    text = sentences(words) + "\n"
-    return (
-        article() + "\n\n" + text + text.replace("a", "e") + text.replace("o", "i") + text.replace("u", "a")
-    ).encode()[:50_000_000]
+    text = sentences(strange_words(750_000)) + "\n"
+    return (article() + "\n\n" + "".join(text.replace("a", vowel) for vowel in "aeiou")).encode()[:50_000_000]
 
 
 @hostile(".txt")
@@ -193,7 +210,7 @@ def the_article_in_one_line_with_long_words_between() -> bytes:
 
 @hostile(".txt")
 def a_million_names() -> bytes:
-    return (article() + "\n\n" + sentences([word.capitalize() for word in nonsense(MILLION // 2, 9)])).encode()
+    return (article() + "\n\n" + sentences([word.capitalize() for word in strange_words(MILLION // 2)])).encode()
 
 
 @hostile(".md", CARDS)

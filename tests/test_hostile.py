@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from pipeline.context import bounded, find_sentences
+from pipeline.ingestion import Document, Line
 from queue_lib import Queue
 from storage import Storage
 from tests.hostile_parts import CARDS, SENTENCE
@@ -106,6 +108,28 @@ def test_a_member_that_climbs_out_of_its_zip_is_written_nowhere(
 ) -> None:
     assert outcomes[name].result().files == []
     assert not Path("/tmp/docdeck-climbed.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["ten-mb-of-nonsense.txt"])
+def test_words_and_candidates_beyond_any_real_documents_are_counted_and_no_text_is_left_out(
+    outcomes: dict[str, "Future[Outcome]"], name: str
+) -> None:
+    stages = outcomes[name].result().stages
+    assert stages["stage4"]["rare_words_left_out"] > 100_000
+    assert stages["stage3"]["words_left_out"] == 0
+
+
+def test_a_document_of_a_million_words_is_looked_at_whole_and_what_is_beyond_twelve_megabytes_is_counted() -> None:
+    line = "The keeper of the old lighthouse climbed its stairs every evening."
+    million = [Line(1, line)] * (1_000_000 // len(line.split()) + 1)
+    document, left_out = bounded(Document(million, pages=1, words=1_000_000, furniture=0))
+    assert (len(find_sentences(document)), left_out) == (len(million), 0)
+    document, left_out = bounded(Document([*million, Line(2, "Water " * 5_000_000)], 2, 6_000_000, 0))
+    sentences = find_sentences(document)
+    words = sum(len(sentence.tokens) - (sentence.kind == "sentence") for sentence in sentences)
+    assert left_out > 0
+    assert words + left_out == len(million) * len(line.split()) + 5_000_000
+    assert max(len(sentence.text) for sentence in sentences) <= 3000
 
 
 def test_a_worker_that_was_given_the_worst_of_them_is_unharmed_and_makes_the_next_documents_cards(
