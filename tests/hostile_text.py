@@ -31,6 +31,38 @@ SIGNS = {
     "emoji": "👩\u200d", "circled": "㍿", "superscripts": "a⁹", "nuls-between": "a\x00", "escapes": "\x1b[31m",
     "noncharacters": "\uffff", "private-signs": "\ue000",
 }  # fmt: skip
+MILLIONS = [
+    "hyphens",
+    "dots",
+    "newlines",
+    "digits",
+    "blanks",
+    "form-feeds",
+    "brackets",
+    "round-brackets",
+    "stars",
+    "ticks",
+    "angles",
+    "tags",
+    "quotes",
+    "capitals",
+    "ats",
+    "single-letters",
+    "hyphened-letters",
+    "lines-of-a-letter",
+    "lines-of-a-hyphen",
+    "lines-of-dots",
+    "bullets",
+    "page-numbers",
+    "headings",
+    "markdown-headings",
+    "markdown-links",
+    "broken-words",
+    "right-to-left-marks",
+    "ligatures",
+    "nuls-between",
+    "escapes",
+]
 
 
 def behind(sign: str) -> bytes:
@@ -40,13 +72,14 @@ def behind(sign: str) -> bytes:
 
 def amid(sign: str) -> bytes:
     """So few between good text that the whole still passes for English, and the later stages get them."""
-    good = (article() + "\n\n") * 4
-    return (good + sign * (180_000 // len(sign)) + "\n\n" + good).encode()
+    good = (article() + "\n\n") * 2
+    return (good + sign * (90_000 // len(sign)) + "\n\n" + good).encode()
 
 
 for name, sign in SIGNS.items():
-    add(f"a-million-{name}.txt", EITHER, partial(behind, sign))
     add(f"amid-good-text-{name}.txt", EITHER, partial(amid, sign))
+for name in MILLIONS:
+    add(f"a-million-{name}.txt", EITHER, partial(behind, SIGNS[name]))
 
 
 @hostile(".txt")
@@ -152,9 +185,9 @@ def ten_mb_of_nonsense() -> bytes:
 
 
 @hostile(".txt")
-def fifty_mb_of_nonsense() -> bytes:
+def twenty_mb_of_nonsense() -> bytes:
     text = sentences(strange_words(750_000)) + "\n"
-    return (article() + "\n\n" + "".join(text.replace("a", vowel) for vowel in "aeiou")).encode()[:50_000_000]
+    return (article() + "\n\n" + "".join(text.replace("a", vowel) for vowel in "ae")).encode()
 
 
 @hostile(".txt")
