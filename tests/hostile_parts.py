@@ -3,6 +3,7 @@
 All bytes are the same on every machine: what is random is seeded.
 """
 
+import itertools
 import random
 import struct
 import textwrap
@@ -54,19 +55,18 @@ def article() -> str:
     return (ROOT / "samples" / "how-a-city-drinks.txt").read_text()
 
 
-def nonsense(words: int, seed: int, of: int = 10**9) -> list[str]:
-    """Words that are none, of letters; at most so many different ones."""
-    chance = random.Random(seed)
-    syllables = [first + vowel + last for first in "bcdfglmnprst" for vowel in "aeiou" for last in "lmnrst"]
-    return ["".join(_syllables(syllables, chance.randrange(of))) for _ in range(words)]
+def english_words() -> list[str]:
+    return sorted({word for word in article().lower().split() if word.isalpha()})
 
 
-def _syllables(syllables: list[str], number: int) -> Iterable[str]:
-    while True:
-        number, place = divmod(number, len(syllables))
-        yield syllables[place]
-        if not number:
-            return
+def strange_words(count: int) -> list[str]:
+    """Words that nobody has seen and that pass for English: each is two good ones in one."""
+    words = english_words()
+    random.Random(10).shuffle(words)
+    pairs = (
+        (first, words[(place + turn) % len(words)]) for turn in itertools.count(1) for place, first in enumerate(words)
+    )
+    return [first + second for first, second in itertools.islice(pairs, count)]
 
 
 def flipped(data: bytes, flips: int, seed: int) -> bytes:

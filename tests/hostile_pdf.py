@@ -19,10 +19,10 @@ from tests.hostile_parts import (
     deflated,
     good_pages,
     hostile,
-    nonsense,
     one_page,
     pdf,
     shown,
+    strange_words,
     stream,
 )
 
@@ -102,10 +102,9 @@ def run_length_chain() -> bytes:
 
 def lzw_zeros(rounds: int) -> bytes:
     """LZW that unpacks to 7 MB of zeros in each round, in 6 kB."""
-    bits, width, codes = [format(256, "09b")], 9, [0, *range(258, 4094)]
-    for code in codes:
-        bits.append(format(code, f"0{width}b"))
-        width = 9 if code < 509 else 10 if code < 1021 else 11 if code < 2045 else 12
+    codes = [0, *range(258, 4094)]
+    bits = [format(256, "09b")]
+    bits += [format(code, f"0{9 + sum(code >= limit for limit in (511, 1023, 2047))}b") for code in codes]
     bits.append(format(256, "012b"))
     text = bits[0] + "".join(bits[1:]) * rounds + format(257, "09b")
     text += "0" * (-len(text) % 8)
@@ -360,7 +359,7 @@ def pattern_that_paints_itself() -> bytes:
 @hostile(".pdf")
 def words_that_are_all_different() -> bytes:
     """A megabyte of nonsense in a good skeleton: what costs is what comes after reading."""
-    lines = nonsense(120_000, 7)
+    lines = strange_words(120_000)
     objects = good_pages(200)
     for number in range(200):
         words = lines[number * 600 : number * 600 + 600]

@@ -8,7 +8,7 @@ import itertools
 import random
 from functools import partial
 
-from tests.hostile_parts import CARDS, EITHER, SENTENCE, add, article, flipped, hostile, nonsense
+from tests.hostile_parts import CARDS, EITHER, SENTENCE, add, article, english_words, flipped, hostile, strange_words
 
 MILLION = 1_000_000
 
@@ -164,20 +164,6 @@ def sentences(words: list[str], each: int = 12) -> str:
     return "\n".join(" ".join(words[i : i + each]).capitalize() + "." for i in range(0, len(words), each))
 
 
-def english_words() -> list[str]:
-    return sorted({word for word in article().lower().split() if word.isalpha()})
-
-
-def strange_words(count: int) -> list[str]:
-    """Words that nobody has seen and that pass for English: each is two good ones in one."""
-    words = english_words()
-    random.Random(10).shuffle(words)
-    pairs = (
-        (first, words[(place + turn) % len(words)]) for turn in itertools.count(1) for place, first in enumerate(words)
-    )
-    return [first + second for first, second in itertools.islice(pairs, count)]
-
-
 @hostile(".txt")
 def ten_mb_of_nonsense() -> bytes:
     """Three quarters of a million words, hardly one of them twice, none of them known."""
@@ -232,7 +218,7 @@ def a_word_of_a_million_parts() -> bytes:
 
 @hostile(".txt")
 def words_of_a_hundred_thousand_letters() -> bytes:
-    return sentences(["w" + "ater" * 25_000 + word for word in nonsense(50, 8)] + article().split()).encode()
+    return sentences(["w" + "ater" * 25_000 + word for word in strange_words(50)] + article().split()).encode()
 
 
 @hostile(".txt")
