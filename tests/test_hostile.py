@@ -110,13 +110,17 @@ def test_a_member_that_climbs_out_of_its_zip_is_written_nowhere(
     assert not Path("/tmp/docdeck-climbed.txt").exists()
 
 
-@pytest.mark.parametrize("name", ["ten-mb-of-nonsense.txt"])
+@pytest.mark.parametrize(
+    ("name", "counted"),
+    [("ten-mb-of-nonsense.txt", "rare_words_left_out"), ("ten-mb-of-english-words-in-no-order.txt", "dropped")],
+)
 def test_words_and_candidates_beyond_any_real_documents_are_counted_and_no_text_is_left_out(
-    outcomes: dict[str, "Future[Outcome]"], name: str
+    outcomes: dict[str, "Future[Outcome]"], name: str, counted: str
 ) -> None:
-    stages = outcomes[name].result().stages
-    assert stages["stage4"]["rare_words_left_out"] > 100_000
-    assert stages["stage3"]["words_left_out"] == 0
+    outcome = outcomes[name].result()
+    assert outcome.stages["stage4"][counted] > 100_000
+    assert outcome.stages["stage3"]["words_left_out"] == 0
+    assert outcome.cards == 50
 
 
 def test_a_document_of_a_million_words_is_looked_at_whole_and_what_is_beyond_twelve_megabytes_is_counted() -> None:
