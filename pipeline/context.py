@@ -1,8 +1,9 @@
 """Stage 3: lines into sentences, each with its page, the heading above it and its tokens.
 
 Puts lines together into blocks (paragraphs, list items, headings) and cuts blocks into sentences. Headings are those
-that `headings.py` has marked, and lines that look like one; other layout is guessed from the lines' text alone. It
-does not parse or tag.
+that `headings.py` has marked, and lines that look like one; other layout is guessed from the lines' text alone. A
+"sentence" without end, which no printed document has, is cut, so that the stages behind this one need no limits of
+their own. It does not parse or tag.
 """
 
 import re
@@ -35,6 +36,9 @@ class Sentence:
         words = sum(1 for token in self.tokens if token[0].isalpha())
         return (self.kind != SENTENCE and self.text.isupper()) or words < 0.6 * len(self.tokens)
 
+
+_LONGEST = 3000  # characters; what goes on for longer is no sentence
+_LONGEST_HEADING = 300
 
 # Addresses first, whole, so that no part of one is taken for a word.
 _TOKEN = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\w+|\w+(?:[-'’&/.]\w+)*|\S")
@@ -113,6 +117,8 @@ def _starts_block(lines: list[Line], number: int, last: Line) -> bool:
 
 
 def _looks_like_heading(text: str) -> bool:
+    if len(text) > _LONGEST_HEADING:
+        return False
     words = [word for word in re.findall(r"[^\W\d_]+", text) if len(word) > 1]
     if not words or len(words) > 14 or re.search(r"[.;,]$", text) or text[0].islower() or words[-1] in CLOSED_CLASSES:
         return False
@@ -133,11 +139,22 @@ def _split(pages: list[tuple[int, int]], text: str, heading: bool, under: str) -
     start = 0
     cuts = [match.span(2) for match in _BOUNDARY.finditer(text) if not _is_abbreviation(text, match.start())]
     for end, after in [*([] if heading else cuts), (len(text), len(text))]:
-        piece = text[start:end].strip()
-        if piece:
-            page = pages[bisect_right(pages, start, key=itemgetter(0)) - 1][1]
-            yield _sentence(piece, page, heading, under)
+        for first, last in _readable(text, start, end):
+            piece = text[first:last].strip()
+            if piece:
+                page = pages[bisect_right(pages, first, key=itemgetter(0)) - 1][1]
+                yield _sentence(piece, page, heading, under)
         start = after
+
+
+def _readable(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The span in pieces of bounded length, cut at blanks if it has any."""
+    while end - start > _LONGEST:
+        cut = text.rfind(" ", start + 1, start + _LONGEST)
+        cut = cut if cut > 0 else start + _LONGEST
+        yield start, cut
+        start = cut
+    yield start, end
 
 
 def _is_abbreviation(text: str, dot: int) -> bool:
