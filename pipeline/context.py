@@ -41,7 +41,7 @@ _LONGEST = 3000  # characters; what goes on for longer is no sentence
 _LONGEST_HEADING = 300
 
 # Addresses first, whole, so that no part of one is taken for a word.
-_TOKEN = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\w+|\w+(?:[-'’&/.]\w+)*|\S")
+TOKEN = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\w+|\w+(?:[-'’&/.]\w+)*|\S")
 _BULLET = re.compile(r"(?:[•●▪■□◦∙◆►▶➢✓*·]|[-–—o](?=\s))\s*|\(?(?:\d{1,2}|[a-zA-Z]|[ivx]{1,4})[.)]\s+(?=\S)")
 _NUMBERED_HEADING = re.compile(
     r"(?:\d{1,2}(?:\.\d{1,2})*\.?|[A-Z]\.|[IVX]{1,5}\.|(?:Chapter|Article) \w+[.:]?)\s+[A-Z]"
@@ -169,7 +169,7 @@ def _sentence(text: str, page: int, heading: bool, under: str) -> Sentence:
     if not heading and _TERMINAL.search(text) and text.lstrip("\"'“‘([")[:1].isupper():
         kind = SENTENCE
     tokens, starts = [], []
-    for match in _TOKEN.finditer(text):
+    for match in TOKEN.finditer(text):
         tokens.append(match[0])
         starts.append(match.start())
     return Sentence(text, page, kind, tuple(tokens), tuple(starts), under)
