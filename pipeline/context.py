@@ -9,7 +9,7 @@ their own. It does not parse or tag.
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 
 from pipeline.document import Document, Line
@@ -30,15 +30,10 @@ class Sentence:
     starts: tuple[int, ...]
     under: str = ""
 
-    @property
-    def is_noise(self) -> bool:
-        """No place to find terms: a form's label in capitals, a table's row, program code."""
-        words = sum(1 for token in self.tokens if token[0].isalpha())
-        return (self.kind != SENTENCE and self.text.isupper()) or words < 0.6 * len(self.tokens)
-
 
 _LONGEST = 3000  # characters; what goes on for longer is no sentence
 _LONGEST_HEADING = 300
+_LONGEST_TITLE = 20  # words
 
 # Addresses first, whole, so that no part of one is taken for a word.
 TOKEN = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\w+|\w+(?:[-'’&/.]\w+)*|\S")
@@ -69,19 +64,31 @@ def _blocks(lines: list[Line]) -> Iterator[tuple[list[tuple[int, int]], str, boo
     """(offsets at which pages begin, text, is a heading) of each block."""
     block: list[Line] = []
     gap = False
+    title = _title(lines)
     for number, line in enumerate(lines):
         if not _is_prose(line.text):
             gap = True
             continue
         # A page break may leave a blank line or a table inside a sentence.
         goes_on = gap and block and line.page != block[-1].page and line.text[0].islower()
-        if block and not goes_on and (gap or _starts_block(lines, number, block[-1])):
+        if block and not goes_on and (gap or number == title + 1 or _starts_block(lines, number, block[-1])):
             yield _block(block)
             block = []
-        block.append(line)
+        block.append(replace(line, style=line.style._replace(level=1)) if number == title else line)
         gap = False
     if block:
         yield _block(block)
+
+
+def _title(lines: list[Line]) -> int:
+    """The document's first line, if it reads like a title over the text: the sentence does not go on in the next
+    line. -1 if it does not."""
+    written = [number for number, line in enumerate(lines[:20]) if line.text]
+    if len(written) < 2 or written[0] + 1 != written[1] or lines[written[0]].heading:
+        return -1
+    words, after = lines[written[0]].text.split(), lines[written[1]].text.lstrip("\"'“‘([")
+    ends = _TERMINAL.search(words[-1]) or words[-1].endswith((",", ";", ":", "-")) or words[-1].lower() in CLOSED_CLASSES
+    return -1 if ends or len(words) > _LONGEST_TITLE or not after[:1].isupper() else written[0]
 
 
 def _block(block: list[Line]) -> tuple[list[tuple[int, int]], str, bool]:

@@ -5,18 +5,14 @@ neighbours. General frequencies are wordfreq's Zipf values (3 = once per million
 """
 
 import math
-import re
-from enum import Enum
 from functools import cache, lru_cache
 
 from wordfreq import get_frequency_dict
 
-from pipeline.wordnet import ADJECTIVE, ADVERB, NOUN, PARTS_OF_SPEECH, VERB, open_wordnet
+from pipeline.wordnet import NOUN, PARTS_OF_SPEECH, open_wordnet
 
 # No document has as many different words; one that is made of such words must not fill the memory with them.
 bounded_cache = lru_cache(maxsize=1 << 17)
-_LONGEST_WORD = 60  # characters
-VOCABULARY = 150_000  # different words of a document that are looked at: one of a million words has a third of that
 
 
 def word_set(text: str) -> frozenset[str]:
@@ -81,36 +77,7 @@ GENERIC_NOUNS = word_set(
 )
 
 
-class WordClass(Enum):
-    """What a word can be, as far as it can be told without its neighbours."""
-
-    DETERMINER = 1
-    PREPOSITION = 2
-    PRONOUN = 3
-    VERB_MARKER = 4
-    FUNCTION = 5
-    ADVERB = 6
-    ADJECTIVE = 7
-    NOUN = 8
-    VERB = 9
-    NOUN_OR_VERB = 10
-    GERUND = 11
-    PARTICIPLE = 12
-    OTHER = 13
-
-
-_CLOSED = (
-    [(word, WordClass.FUNCTION) for word in OTHER_FUNCTION_WORDS]
-    + [(word, WordClass.VERB_MARKER) for word in VERB_MARKERS]
-    + [(word, WordClass.PRONOUN) for word in PRONOUNS]
-    + [(word, WordClass.PREPOSITION) for word in PREPOSITIONS]
-    + [(word, WordClass.DETERMINER) for word in DETERMINERS]
-)
-CLOSED_CLASSES: dict[str, WordClass] = dict(_CLOSED)
-
-_LATIN_WORD = re.compile(r"[a-zß-ɏ]{2,}(?:[-'’][a-zß-ɏ]+)*")
-_ROMAN_NUMERAL = re.compile(r"(?=[ivx]{2})x{0,3}(?:ix|iv|v?i{0,3})")
-_ADJECTIVE_ENDING = re.compile(r".{3,}(?:able|ible|ical|ous|ful|less|ary|ive|ic|al)")
+CLOSED_CLASSES = DETERMINERS | PREPOSITIONS | PRONOUNS | VERB_MARKERS | OTHER_FUNCTION_WORDS
 
 
 @cache
@@ -126,38 +93,6 @@ def zipf(word: str) -> float:
 
 
 @bounded_cache
-def word_class(word: str) -> WordClass:
-    """The class of a lower-case word. WordNet's counts decide between its parts of speech, endings what it lacks."""
-    closed = CLOSED_CLASSES.get(word)
-    if closed:
-        return closed
-    if len(word) > _LONGEST_WORD or not _LATIN_WORD.fullmatch(word):
-        return WordClass.OTHER
-    if _ROMAN_NUMERAL.fullmatch(word) or word.endswith(("'s", "’s", "n't", "n’t")):
-        return WordClass.OTHER
-    if "-" in word and word.partition("-")[0] in CLOSED_CLASSES:
-        return WordClass.ADJECTIVE  # "three-fourths", "in-house": they qualify
-    weights = {part: usage(word, part) for part in (NOUN, VERB, ADJECTIVE, ADVERB)}
-    total = sum(weights.values())
-    if not total:
-        return _class_by_ending(word)
-    noun, verb, adjective = (weights[part] / total for part in (NOUN, VERB, ADJECTIVE))
-    if weights[VERB] and word.endswith("ing"):
-        return WordClass.GERUND
-    if weights[VERB] and word.endswith("ed"):
-        return WordClass.PARTICIPLE
-    if adjective > max(noun, verb) and noun < 0.35:
-        return WordClass.ADJECTIVE
-    if noun >= 0.1 or (weights[NOUN] and total < 20):  # WordNet's corpus is small: few uses prove nothing
-        return WordClass.NOUN_OR_VERB if verb > 0.1 else WordClass.NOUN
-    if verb >= 0.6:
-        return WordClass.VERB
-    if weights[ADVERB] > weights[ADJECTIVE]:
-        return WordClass.ADVERB
-    return WordClass.ADJECTIVE if weights[ADJECTIVE] else WordClass.NOUN_OR_VERB
-
-
-@bounded_cache
 def usage(word: str, part_of_speech: str) -> float:
     """How often WordNet's corpus has a lower-case word as this part of speech: 0 never could, 0.5 could but was not."""
     wordnet = open_wordnet()
@@ -166,13 +101,13 @@ def usage(word: str, part_of_speech: str) -> float:
 
 
 @bounded_cache
-def singular(word: str) -> str:
-    """The base form of a lower-case noun; the word itself when WordNet knows no shorter one."""
-    lemmas = open_wordnet().lemmas(word, NOUN)
+def base_form(word: str, part_of_speech: str) -> str:
+    """The base form of a lower-case word; the word itself when WordNet knows no other."""
+    lemmas = open_wordnet().lemmas(word, part_of_speech)
     if lemmas:
         # "instructions" has an entry of its own, yet is the plural of "instruction"; "means" is not that of "mean".
-        return max(lemmas, key=lambda lemma: (open_wordnet().usage(lemma, NOUN), -len(lemma)))
-    if len(word) > 4 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return max(lemmas, key=lambda lemma: (open_wordnet().usage(lemma, part_of_speech), -len(lemma)))
+    if part_of_speech == NOUN and len(word) > 4 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
         return word[:-1]
     return word
 
@@ -187,16 +122,3 @@ def is_common_word(word: str) -> bool:
         for lemma in wordnet.lemmas(word, part)
         for offset in wordnet.senses(lemma, part)[:3]
     )
-
-
-def _class_by_ending(word: str) -> WordClass:
-    if "-" in word:
-        last = word.rpartition("-")[2]
-        if last.endswith(("ed", "ing", "free", "based", "like", "wide", "specific", "level", "time", "term", "line")):
-            return WordClass.ADJECTIVE
-        return WordClass.ADJECTIVE if last in CLOSED_CLASSES else word_class(last)
-    if word.endswith("ly"):
-        return WordClass.ADVERB
-    if _ADJECTIVE_ENDING.fullmatch(word):
-        return WordClass.ADJECTIVE
-    return WordClass.NOUN

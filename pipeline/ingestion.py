@@ -21,7 +21,7 @@ from pipeline.sandbox import Ending, Limits
 
 __all__ = ["Document", "Line", "read_file", "read_text"]
 
-MIN_WORDS = 30
+MIN_WORDS = 5
 
 Progress = Callable[[float], None]
 

@@ -1,136 +1,152 @@
-"""Stage 9: ranks terms by what sets this document apart from general English.
+"""Stage 9: how telling each term is of this document, against general English and with the headings in view.
 
-A phrase scores by how often it stands here on its own (C-value: Frantzi, Ananiadou and Mima 2000), by how much
-commoner its words are here than in general English (wordfreq), and by how early it comes. Then the best are chosen,
-variety in mind. Headings and synonyms do not count yet.
+Describes each term by some thirty figures - how often, how early, where, how written, how much commoner than in
+general English (wordfreq), how near the document's vector - and ranks by a sum of small decision trees over them, which
+bench/train_ranker.py learned from documents whose terms people had chosen. It chooses none.
 """
 
-import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
-from pipeline.context import Sentence
-from pipeline.english import CLOSED_CLASSES, VOCABULARY, is_common_word, singular, zipf
-from pipeline.merge import Term
-from pipeline.phrases import PHRASE, WORD
+import numpy as np
+from numpy.typing import NDArray
 
-# Weights, chosen on the development sets and by reading the cards of real documents.
-_LENGTH = 0.4  # 0: a phrase is as telling as its average word; 1: as all of its words together
-_WORD = 1.1  # single words beside phrases
-_HAS_MEANING = 1.6  # at equal relevance a phrase with a meaning makes the better card
-_ONCE = 0.6  # a phrase that comes once, in a document longer than
-_SHORT = 100  # sentences
-_OBSCURE_WORD = 0.5  # for each abbreviation, foreign word or misprint in a term
-_OBSCURE = 3.0  # Zipf below which a word that WordNet lacks is one of those
-_NAME = 0.4
-_REPEATED_WORD = 0.85  # for each time a term's word stands in a better term already
-_UNSEEN = 2.0  # Zipf given to words that wordfreq lacks: rarer would put misprints first
+from pipeline.bm25 import relevance
+from pipeline.dense import Dense, unit
+from pipeline.english import CLOSED_CLASSES, GENERIC_ADJECTIVES, GENERIC_NOUNS, is_common_word, zipf
+from pipeline.merge import Merged
+from pipeline.phrases import LINKING, NOUN_PHRASE, SINGLE_WORD, Candidates
+from pipeline.tokens import CAPITALS, SMALL, Flags, Numbers, Tokens
+from pipeline.wordnet import ADJECTIVE, NOUN, VERB
+
+MODEL = Path(__file__).parent / "data" / "ranker.npz"
+_UNSEEN = 1.5  # Zipf given to words that wordfreq lacks: rarer would put misprints first
+
+Floats = NDArray[np.float32]
+
+
+class Ranker:
+    """Trees that ask the same question at each of their levels, so that a row's leaf is a number of few bits; and
+    weights of vectors, by which words are told that often are terms."""
+
+    def __init__(self, path: Path) -> None:
+        with np.load(path) as file:
+            self._features, self._thresholds, self._leaves = file["features"], file["thresholds"], file["leaves"]
+            self._vector_weights = file["vector_weights"]
+
+    def __call__(self, rows: Floats, vectors: Floats) -> Floats:
+        """The log-odds, about, that each is a term: `rows` and `vectors` as `describe` gives them."""
+        total = np.zeros(len(rows), np.float32)
+        columns = np.concatenate([rows, termhood(rows, vectors, self._vector_weights)[:, None]], axis=1).T.copy()
+        for features, thresholds, leaves in zip(self._features, self._thresholds, self._leaves, strict=True):
+            place = np.zeros(len(rows), np.int32)
+            for feature, threshold in zip(features, thresholds, strict=True):
+                place = 2 * place + (columns[feature] > threshold)
+            total += leaves[place]
+        return total
+
+
+@cache
+def open_ranker() -> Ranker:
+    """The ranker that comes with the pipeline."""
+    return Ranker(MODEL)
+
+
+def termhood(rows: Floats, vectors: Floats, weights: Floats) -> Floats:
+    """A sum of a term's vectors by the weights for single words, or those for phrases."""
+    size = vectors.shape[1]
+    single, phrase = vectors @ weights[:size], vectors @ weights[size : 2 * size]
+    return (np.where(rows[:, WORDS] == 1, single, phrase) + weights[-1]).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """A chosen term with its score, comparable within the document only."""
+class Scores:
+    """Of each candidate: its score, from 0 to 1, and the sentence that supports it best."""
 
-    term: Term
-    score: float
-
-
-def score(terms: Sequence[Term], sentences: Sequence[Sentence]) -> list[Scored]:
-    """All terms, best first."""
-    surprise = _surprise(sentences, {part for term in terms for word in term.candidate.key for part in word.split("-")})
-    standing = _standing(terms)
-    scored = [
-        Scored(term, _score(term, standing[number], surprise, len(sentences))) for number, term in enumerate(terms)
-    ]
-    return sorted(scored, key=lambda entry: (-entry.score, entry.term.text))
+    scores: Floats
+    support: Numbers
 
 
-def choose(scored: Sequence[Scored], max_phrases: int, max_words: int) -> list[Scored]:
-    """At most so many of each type, best first; a term whose words the better ones have used up comes later."""
-    room = {True: max_phrases, False: max_words}
-    pools = {kind: [entry for entry in scored if (entry.term.candidate.type == PHRASE) is kind] for kind in room}
-    chosen = [entry for kind, pool in pools.items() for entry in _varied(pool, room[kind])]
-    return sorted(chosen, key=lambda entry: (-entry.score, entry.term.text))
+def score(tokens: Tokens, merged: Merged, dense: Dense, without: Collection[int] = ()) -> Scores:
+    """The scores of all terms; comparable within a document only. `without`: stages that the bench leaves out."""
+    rows, vectors, support = describe(tokens, merged, dense, without)
+    if 9 in without:
+        return Scores(rows[:, OFTEN] / (1 + rows[:, OFTEN].max(initial=0)), support)
+    return Scores((1 / (1 + np.exp(-open_ranker()(rows, vectors)))).astype(np.float32), support)
 
 
-def _score(term: Term, standing: float, surprise: dict[str, float], sentences: int) -> float:
-    candidate = term.candidate
-    words = [word for part in candidate.key for word in part.split("-") if word not in CLOSED_CLASSES]
-    rarity = sum(surprise.get(word, 0.0) for word in words) / max(len(words), 1) ** (1 - _LENGTH)
-    early = 1.0 + (1.0 - candidate.places[0][0] / max(sentences, 1)) ** 3
-    result = math.log2(1.0 + standing) * rarity * early
-    obscure = sum(
-        1 for word in words if not is_common_word(word) and (zipf(word) < _OBSCURE or word.upper() in term.text)
-    )
-    result *= _OBSCURE_WORD**obscure
-    if candidate.type == WORD:
-        result *= _WORD
-    elif term.synset:
-        result *= _HAS_MEANING
-    elif candidate.frequency == 1 and sentences > _SHORT:
-        result *= _ONCE
-    return result * _NAME if term.is_name else result
+OFTEN, WORDS = 0, 10  # columns of the features
 
 
-def _surprise(sentences: Sequence[Sentence], wanted: set[str]) -> dict[str, float]:
-    """How many times commoner a word is here than in general English, as log10, from 0.1; by word or base form."""
-    counts: Counter[str] = Counter()
-    total = 0
-    for sentence in sentences:
-        for token in sentence.tokens:
-            total += 1
-            word = token.lower()
-            for part in word.split("-"):
-                counts[part] += 1
-    lemmas: Counter[str] = Counter()
-    for word, count in counts.most_common(VOCABULARY) if len(counts) > VOCABULARY else counts.items():
-        base = singular(word)
-        if base in wanted:
-            lemmas[base] += count
-    result = {}
-    for word in sorted(wanted & (counts.keys() | lemmas.keys())):
-        count = max(counts[word], lemmas[word])
-        here = math.log10(count / max(total, 1000)) + 9
-        result[word] = max(0.1, here - max(zipf(word), _UNSEEN))
-    return result
+def describe(
+    tokens: Tokens, merged: Merged, dense: Dense, without: Collection[int] = ()
+) -> tuple[Floats, Floats, Numbers]:
+    """Of each candidate: its features, the vectors of its first and its last word, and its supporting sentence."""
+    found = merged.candidates
+    if not len(found):
+        return np.empty((0, WORDS + 1), np.float32), np.empty((0, 1), np.float32), np.empty(0, np.int64)
+    begin, total = found.bounds[:-1], len(tokens)
+    often = found.frequencies.astype(np.float64)
+    first, last = found.at[begin], found.at[found.bounds[1:] - 1]
+    words = (found.ids > 0).sum(1)
+
+    def share(of_occurrence: Flags) -> NDArray[np.float64]:
+        return np.add.reduceat(of_occurrence.astype(np.float64), begin) / often
+
+    def each(of_word: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Mean, least and greatest of a candidate's words."""
+        table = of_word[found.ids]
+        held = found.ids > 0
+        return (
+            np.where(held, table, 0).sum(1) / words,
+            np.where(held, table, np.inf).min(1),
+            np.where(held, table, -np.inf).max(1),
+        )
+
+    general = np.fromiter((max(zipf(word), _UNSEEN) for word in tokens.words), np.float64, len(tokens.words))
+    counts = np.bincount(tokens.lemmas, minlength=len(tokens.words)).astype(np.float64)
+    here = np.log10(np.maximum(counts, 1) / max(total, 1000)) + 9
+    closed = np.fromiter((word in CLOSED_CLASSES for word in tokens.words), bool, len(tokens.words))
+    surprise = np.where(closed, 0, np.maximum(here - general, 0))
+    common = np.fromiter(map(is_common_word, tokens.words), np.float64, len(tokens.words))
+    sentence = tokens.sentence[found.at]
+    opens = found.at == tokens.starts[sentence]
+    before, after = np.maximum(found.at - 1, 0), np.minimum(found.after, total - 1)
+    determiner, verb, noun = tokens.tagged("D"), tokens.tagged("VX"), tokens.tagged("NP")
+    preposition = tokens.tagged("I")
+    heading = np.add.reduceat(tokens.headings[sentence].astype(np.float64), begin)
+    to_document, to_sentence, support = dense.support(tokens, found)
+    sentences = np.add.reduceat(np.diff(sentence, prepend=-1) != 0, begin)
+    alone = share(found.alone)
+    usual = often * each(surprise)[0]
+    columns = [
+        np.log(often), often / often.max(), sentences / often, np.log1p(first), first / total, (last - first) / total,
+        first / total * np.minimum(1, total / 500), np.log1p(heading), heading / often,
+        (sentence[begin] == sentence.min()), words, [sum(map(len, key)) for key in found.keys], alone, np.log1p(alone * often),
+        *each(general), *each(surprise), *each(np.log(np.maximum(counts, 1))), each(common)[1], each(closed)[2],
+        [lemma is not None for lemma in found.lemmas], merged.names, share(tokens.case[found.at] != SMALL),
+        share(tokens.case[found.after - 1] == CAPITALS), [any("-" in word for word in key) for key in found.keys],
+        [key[0] in GENERIC_ADJECTIVES for key in found.keys], [key[-1] in GENERIC_NOUNS for key in found.keys],
+        share(determiner[before] & ~opens), share(preposition[before] & ~opens), share(verb[after]), share(preposition[after]), share(opens),
+        share(verb[before] & ~opens), share(noun[after]),
+        tokens.tagged("J")[first], tokens.tagged("P")[first], tokens.tagged("G")[first], tokens.tagged("V")[first],
+        found.kinds == SINGLE_WORD, [part == ADJECTIVE for part in found.parts], [part == VERB for part in found.parts],
+        relevance(tokens, found) * (6 not in without), to_document, to_sentence, np.log(usual + 0.1),
+        _rank(-usual * np.log2(1 + words)), _rank(first), _rank(-usual * (1 + alone)),
+        np.full(len(found), np.log(total)), np.full(len(found), noun.mean()), np.full(len(found), tokens.tagged("P").mean()),
+        np.full(len(found), total / len(tokens.starts)), np.full(len(found), (tokens.case == CAPITALS).mean()),
+        np.full(len(found), np.log(len(found))),
+    ]  # fmt: skip
+    rows = np.stack([np.asarray(column, np.float32) for column in columns], axis=1)
+    plain = unit(dense.words)
+    last_words = found.ids[np.arange(len(found)), words - 1]
+    return rows, np.concatenate([plain[found.ids[:, 0]], plain[last_words]], axis=1), support
 
 
-def _standing(terms: Sequence[Term]) -> list[float]:
-    """How often each term stands by itself rather than inside longer ones: phrases by C-value, words by what the
-    commonest phrase around them leaves ("horizontal" hardly stands where every one is a "horizontal stabilizer")."""
-    numbers = {term.candidate.key: number for number, term in enumerate(terms)}
-    holders: list[list[int]] = [[] for _ in terms]
-    for term in terms:
-        key = term.candidate.key
-        for inner in {key[i:j] for i in range(len(key)) for j in range(i + 1, len(key) + 1)} - {key}:
-            if inner in numbers:
-                holders[numbers[inner]].append(term.candidate.frequency)
-    result = []
-    for term, around in zip(terms, holders, strict=True):
-        candidate = term.candidate
-        if candidate.type == WORD:
-            result.append(max(candidate.frequency - 0.5 * max(around, default=0), 0.0))
-        else:
-            nested = [frequency for frequency in around if frequency > 1]
-            alone = candidate.frequency - (sum(nested) / len(nested) if nested else 0.0)
-            result.append(max(alone, 0.0) * math.log2(len(candidate.key) + 1))
-    return result
-
-
-def _varied(pool: Sequence[Scored], room: int) -> list[Scored]:
-    # Only a pool some times the room is looked at, so that the cost does not grow with the document's square.
-    left = list(pool[: room * 5])
-    used: Counter[str] = Counter()
-    chosen: list[Scored] = []
-    while left and len(chosen) < room:
-        best = max(left, key=lambda entry: (_discounted(entry, used), entry.term.text))
-        left.remove(best)
-        chosen.append(Scored(best.term, _discounted(best, used)))
-        used.update(set(best.term.candidate.key))
-    return chosen
-
-
-def _discounted(entry: Scored, used: Counter[str]) -> float:
-    repeats = sum(used[word] for word in set(entry.term.candidate.key) if word not in CLOSED_CLASSES)
-    return entry.score * _REPEATED_WORD ** min(repeats, 6)
+def _rank(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The place of each in their order, from 1, as a logarithm."""
+    ranks = np.empty(len(values))
+    ranks[np.argsort(values, kind="stable")] = np.arange(1, len(values) + 1)
+    return np.log(ranks)

@@ -1,66 +1,45 @@
-"""Stage 7: single words that are rare in general English and at home in this document.
+"""Stage 7: single words that carry a document's meaning, each as the part of speech it is mostly used as here.
 
-Takes content words that WordNet has, each as the part of speech it is mostly used as here. Names are left out by
-`merge.py`, which sees how a word is written throughout. It ranks nothing.
+Nouns, verbs, adjectives and adverbs that WordNet has, and nouns that it lacks where they come again. It ranks nothing.
 """
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from pipeline.context import Sentence
-from pipeline.english import WordClass, is_common_word, word_class, zipf
-from pipeline.phrases import WORD, Candidate, Candidates, classify
+import numpy as np
+
+from pipeline.english import CLOSED_CLASSES, GENERIC_ADJECTIVES, GENERIC_NOUNS
+from pipeline.phrases import SINGLE_WORD, Candidates, Places, gather
+from pipeline.phrases import runs, nominals
+from pipeline.tokens import Tokens, is_word, tag_set
 from pipeline.wordnet import ADJECTIVE, ADVERB, NOUN, VERB, open_wordnet
 
-_RARE = 1.6  # Zipf; below it stand misprints and words that no learner meets again
-_EVERYDAY = 4.3  # Zipf; above it stand words that every advanced learner knows
-_PARTS = {
-    WordClass.NOUN: NOUN, WordClass.VERB: VERB, WordClass.ADJECTIVE: ADJECTIVE, WordClass.ADVERB: ADVERB,
-}  # fmt: skip
+_PARTS = {NOUN: "NP", VERB: "VG", ADJECTIVE: "J", ADVERB: "R"}
+_OFTEN = 2  # times that a noun must come which WordNet lacks
 
 
-def find_words(sentences: Sequence[Sentence], on_progress: Callable[[float], None]) -> Candidates:
-    """Candidates by key, a one-word tuple of the base form."""
-    places: dict[str, list[tuple[int, int, int]]] = {}
-    uses: dict[str, Counter[str]] = {}
-    for number, sentence in enumerate(sentences):
-        words = [] if sentence.is_noise else [token.lower() for token in sentence.tokens]
-        classes: list[WordClass] | None = None
-        for position, word in enumerate(words):
-            if _worth_learning(word):
-                classes = classes or classify(words)
-                part = _PARTS.get(classes[position])
-                places.setdefault(word, []).append((number, position, position + 1))
-                if part:
-                    uses.setdefault(word, Counter())[part] += 1
-        if number % 500 == 0:
-            on_progress(number / len(sentences))
-    return _by_lemma(places, uses)
-
-
-def _worth_learning(word: str) -> bool:
-    return (
-        len(word) > 3
-        and _RARE <= zipf(word) <= _EVERYDAY
-        and word_class(word) is not WordClass.OTHER
-        and is_common_word(word)
+def find_words(tokens: Tokens) -> Candidates:
+    """One candidate for each base form."""
+    content = tokens.of_words(
+        lambda word: is_word(word) and word not in CLOSED_CLASSES and word not in GENERIC_ADJECTIVES
     )
+    at = np.flatnonzero(content & tokens.clean & tokens.tagged("NPVGJR"))
+    ends, opens = runs(tokens, nominals(tokens))
+    alone = opens[at] & (ends[at] == at + 1)
+    found = gather(tokens, [Places(SINGLE_WORD, tokens.lemmas[at][:, None], at, at + 1, alone)])
+    parts = _parts(tokens, found)
+    wordnet = open_wordnet()
+    lemmas = [
+        next(iter(wordnet.lemmas(word, part)), None) if part in (ADJECTIVE, ADVERB) else word if wordnet.has(word, part) else None
+        for (word,), part in zip(found.keys, parts, strict=True)
+    ]
+    kept = np.array([lemma is not None for lemma in lemmas], bool)
+    kept |= np.array([part == NOUN for part in parts], bool)
+    return replace(found, lemmas=lemmas, parts=parts).only(kept)
 
 
-def _by_lemma(places: dict[str, list[tuple[int, int, int]]], uses: dict[str, Counter[str]]) -> Candidates:
-    found = Candidates()
-    for word, word_places in places.items():
-        counts = uses.get(word, Counter())
-        choice = next(((part, lemma) for part, _ in counts.most_common() for lemma in _lemmas(word, part)), None)
-        if choice is None or zipf(choice[1]) > _EVERYDAY:
-            continue
-        part, lemma = choice
-        candidate = found.setdefault((lemma,), Candidate((lemma,), WORD, part, lemma))
-        candidate.places.extend(word_places)
-    for candidate in found.values():
-        candidate.places.sort()
-    return found
-
-
-def _lemmas(word: str, part_of_speech: str) -> tuple[str, ...]:
-    return open_wordnet().lemmas(word, part_of_speech)
+def _parts(tokens: Tokens, found: Candidates) -> list[str]:
+    """The commonest part of speech of each; the first of _PARTS where two are as common."""
+    owners, tags = found.owners, tokens.tags[found.at]
+    counts = [np.bincount(owners, tag_set(letters)[tags], len(found)) for letters in _PARTS.values()]
+    names = list(_PARTS)
+    return [names[number] for number in np.argmax(counts, axis=0)] if len(found) else []

@@ -1,0 +1,37 @@
+"""Stage 6: what the document does not bear out goes. The ranking stays.
+
+Each candidate is looked up as a query of its words among the document's sentences, by BM25 (Robertson and Zaragoza
+2009), and judged by the best sentence that holds it. Those whose words are spread all over the document, or that only
+stand in endless enumerations, find no sentence that is about them.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.phrases import Candidates
+from pipeline.tokens import Flags, Tokens
+
+_K1, _B = 1.2, 0.75
+_LEAST = 0.35  # of the median of all candidates
+
+
+def relevance(tokens: Tokens, candidates: Candidates) -> NDArray[np.float32]:
+    """The score of each candidate's best sentence, for each of its words on average."""
+    lengths = np.diff(tokens.starts)
+    pairs = np.unique(tokens.lemmas.astype(np.int64) * len(lengths) + tokens.sentence)
+    holding = np.bincount(pairs // max(len(lengths), 1), minlength=len(tokens.words))
+    rarity = np.log1p((len(lengths) - holding + 0.5) / (holding + 0.5))
+    rarity[0] = 0.0
+    words = np.maximum((candidates.ids > 0).sum(1), 1)
+    weight = rarity[candidates.ids].sum(1) / words
+    # A word comes once in a sentence, but for a few: the sentence's length alone makes the difference.
+    length = lengths[tokens.sentence[candidates.at]] / max(lengths.mean(), 1.0)
+    worth = (_K1 + 1) / (1 + _K1 * (1 - _B + _B * length))
+    best = np.maximum.reduceat(worth, candidates.bounds[:-1]) if len(candidates) else worth
+    return (weight * best).astype(np.float32)
+
+
+def borne_out(tokens: Tokens, candidates: Candidates) -> Flags:
+    """Whether each candidate stays."""
+    scores = relevance(tokens, candidates)
+    return scores >= _LEAST * np.median(scores) if len(scores) else np.ones(0, bool)

@@ -1,0 +1,107 @@
+"""Stage 5: how near candidates are to the sentences that they stand in, and to the document, by vectors of words.
+
+A sentence's vector is the mean of its words', the rarer in general English the heavier (Arora, Liang and Ma 2017). The
+sentence nearest to a candidate, of those that hold it, supports it best: it says most about it, and becomes its
+example if it reads well. Vectors are GloVe's, of 40,000 words; what they lack has none. It ranks nothing itself.
+
+GloVe (6B, 50 dimensions): of whole words, public domain, and ahead of MiniLM's table of word pieces in choosing
+WordNet's synonyms (bench/make_vectors.py); no package that carries vectors is small or free of requirements, so the 2
+MB that are used come along.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.english import zipf
+from pipeline.phrases import Candidates
+from pipeline.tokens import Numbers, Tokens
+
+MODEL = Path(__file__).parent / "data" / "vectors.npz"
+_AT_ONCE = 1 << 15  # rows of vectors in memory at a time
+_SMOOTH = 1e-4  # a word of this share of all English has half of a rare one's weight
+
+Floats = NDArray[np.float32]
+
+
+class Vectors:
+    """The file's words and their vectors, eight bits a number."""
+
+    def __init__(self, path: Path) -> None:
+        with np.load(path) as file:
+            self._rows = {word: row for row, word in enumerate(bytes(file["words"]).decode("ascii").split("\n"))}
+            self._table: NDArray[np.int8] = file["vectors"]
+
+    def of(self, word: str) -> Floats | None:
+        """A lower-case word's vector; None where it has none."""
+        row = self._rows.get(word)
+        return None if row is None else self._table[row].astype(np.float32)
+
+    def table(self, words: Sequence[str]) -> Floats:
+        """Vectors of length 1, and zeros for words without."""
+        rows = np.array([self._rows.get(word, -1) for word in words])
+        found = self._table[rows].astype(np.float32)
+        found[rows < 0] = 0.0
+        return unit(found)
+
+
+@cache
+def open_vectors() -> Vectors:
+    """The vectors that come with the pipeline."""
+    return Vectors(MODEL)
+
+
+def unit(vectors: Floats) -> Floats:
+    """Each of length 1, but those of length 0."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """Vectors of the document's words, weighted, of its sentences and of itself."""
+
+    words: Floats
+    sentences: Floats
+    document: Floats
+
+    def candidates(self, candidates: Candidates) -> Floats:
+        """A vector for each candidate, the mean of its words'."""
+        total = np.zeros((len(candidates), self.words.shape[1]), np.float32)
+        for column in candidates.ids.T:
+            total += self.words[column]
+        return unit(total)
+
+    def support(self, tokens: Tokens, candidates: Candidates) -> tuple[Floats, Floats, Numbers]:
+        """Of each candidate: how near it is to the document and to its nearest sentence, -1 to 1, and that sentence."""
+        vectors = self.candidates(candidates)
+        places = tokens.sentence[candidates.at]
+        near = np.empty(len(places), np.float32)
+        owners = candidates.owners
+        for begin in range(0, len(places), _AT_ONCE):
+            some = slice(begin, begin + _AT_ONCE)
+            near[some] = np.einsum("ij,ij->i", vectors[owners[some]], self.sentences[places[some]])
+        if not len(candidates):
+            return np.empty(0, np.float32), near, np.empty(0, np.int64)
+        best = np.maximum.reduceat(near, candidates.bounds[:-1])
+        # The first of those that are as near as the nearest.
+        first = np.flatnonzero(near == best[owners])
+        _, which = np.unique(owners[first], return_index=True)
+        return vectors @ self.document, best, places[first[which]].astype(np.int64)
+
+
+def embed(tokens: Tokens) -> Dense:
+    """The vectors of a document."""
+    general = np.fromiter((10 ** (zipf(word) - 9) for word in tokens.words), np.float32, len(tokens.words))
+    words = open_vectors().table(tokens.words) * (_SMOOTH / (_SMOOTH + general))[:, None]
+    sentences = np.zeros((len(tokens.starts) - 1, words.shape[1]), np.float32)
+    for begin in range(0, len(tokens), _AT_ONCE):
+        some = slice(begin, begin + _AT_ONCE)
+        rows = tokens.sentence[some]
+        first = np.flatnonzero(np.diff(rows, prepend=rows[0] - 1))
+        sentences[rows[first]] += np.add.reduceat(words[tokens.lemmas[some]], first)
+    return Dense(words, unit(sentences), unit(sentences.sum(0, keepdims=True))[0])
