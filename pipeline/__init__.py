@@ -6,32 +6,46 @@ of its own and passes on the small dataclasses that it defines.
 
 import gc
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline import bm25
+from pipeline.cefr import LEVELS
 from pipeline.context import Sentence, find_sentences
+from pipeline.dense import embed, no_vectors
 from pipeline.document import Document
 from pipeline.errors import BadDocument
 from pipeline.flashcards import make_cards
-from pipeline.headings import find_headings
+from pipeline.graph import draw, find_topics
+from pipeline.headings import Headings, find_headings
 from pipeline.ingestion import read_file, read_text
-from pipeline.merge import counts, merge
+from pipeline.merge import merge
 from pipeline.phrases import find_phrases
-from pipeline.scoring import Scored, choose, score
+from pipeline.scoring import score
+from pipeline.synonyms import collapse
+from pipeline.terms import Scored, counts, limit, rank
+from pipeline.tokens import make_tokens
 from pipeline.words import find_words
 
 __all__ = ["BadDocument", "CompletePipeline12Stages"]
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 OnProgress = Callable[[str, int], None]
 
 
 class CompletePipeline12Stages:
-    """The pipeline behind the name that the specification's worker imports. Cheap to make; holds no document."""
+    """The pipeline behind the name that the specification's worker imports. Cheap to make; holds no document.
+
+    `without`: stages, of 2 and 5 to 11, that bench/pipeline.py leaves out to see what they do.
+    """
+
+    def __init__(self, without: Collection[int] = ()) -> None:
+        self._without = frozenset(without)
 
     def process_document(
         self,
@@ -42,20 +56,21 @@ class CompletePipeline12Stages:
         max_words: int = 10,
         generate_flashcards: bool = True,
         known_words: Iterable[str] = (),
+        min_cefr: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> dict[str, Any]:
         """Text into cards; form feeds part its pages.
 
-        At most `max_phrases` phrases and `max_words` single words, without `known_words`. `on_progress(stage,
-        percent)` is called throughout, with 20 when the text is read and 90 at the end. Returns the result of design.md
-        section 6. Raises BadDocument where the document is at fault.
+        At most `max_phrases` phrases and `max_words` single words, without `known_words` and what is easier than
+        `min_cefr` (A1 to C2). `on_progress(stage, percent)` is called throughout, with 20 when the text is read and 90
+        at the end. Returns the result of design.md section 6. Raises BadDocument where the document is at fault,
+        ValueError for a level that there is not.
         """
+        options = _Options(max_phrases, max_words, generate_flashcards, tuple(known_words), min_cefr)
         run = _Run(on_progress)
         with run.stage(1, "ingestion", 0, 20):
             document = read_text(text)
-        return _process(
-            run, document, document_id, document_title, max_phrases, max_words, generate_flashcards, known_words
-        )
+        return _process(run, document, document_id, document_title, options, self._without)
 
     def process_file(
         self,
@@ -66,18 +81,31 @@ class CompletePipeline12Stages:
         max_words: int = 10,
         generate_flashcards: bool = True,
         known_words: Iterable[str] = (),
+        min_cefr: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> dict[str, Any]:
         """A PDF, Word, text or Markdown file, or a picture of text, into cards.
 
         Options, result and errors as for `process_document`.
         """
+        options = _Options(max_phrases, max_words, generate_flashcards, tuple(known_words), min_cefr)
         run = _Run(on_progress)
         with run.stage(1, "ingestion", 0, 20):
             document = read_file(Path(path), run.advance)
-        return _process(
-            run, document, document_id, document_title, max_phrases, max_words, generate_flashcards, known_words
-        )
+        return _process(run, document, document_id, document_title, options, self._without)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    max_phrases: int
+    max_words: int
+    generate_flashcards: bool
+    known_words: tuple[str, ...]
+    min_cefr: str | None
+
+    def __post_init__(self) -> None:
+        if self.min_cefr is not None and self.min_cefr not in LEVELS:
+            raise ValueError(f"min_cefr is one of {', '.join(LEVELS)}, not {self.min_cefr!r}.")
 
 
 class _Run:
@@ -122,63 +150,80 @@ def _without_collector() -> Iterator[None]:
 
 @_without_collector()
 def _process(
-    run: _Run,
-    document: Document,
-    document_id: str,
-    document_title: str,
-    max_phrases: int,
-    max_words: int,
-    generate_flashcards: bool,
-    known_words: Iterable[str],
+    run: _Run, document: Document, document_id: str, title: str, options: _Options, without: frozenset[int]
 ) -> dict[str, Any]:
     run.stages["stage1"] |= {"pages": document.pages, "words": document.words, "furniture_lines": document.furniture}
     run.stages["stage1"] |= {**document.counts, "notes": document.notes}
     with run.stage(2, "headings", 20, 21) as report:
-        document, headings = find_headings(document)
+        document, headings = (document, Headings("nothing", {})) if 2 in without else find_headings(document)
         report |= {"by": headings.by, "headings": sum(headings.levels.values())}
         report["levels"] = {str(level): count for level, count in headings.levels.items()}
     with run.stage(3, "context", 21, 30) as report:
         sentences = find_sentences(document)
         report["sentences"] = len(sentences)
     with run.stage(4, "phrases", 30, 55) as report:
-        phrases = find_phrases(sentences, run.advance)
-        report |= {"candidates": len(phrases), "dropped": phrases.dropped, "rare_words_left_out": phrases.rare_words}
-    with run.stage(7, "words", 55, 65) as report:
-        words = find_words(sentences, run.advance)
-        report["candidates"] = len(words)
-    with run.stage(8, "merge", 65, 75) as report:
-        terms, known = merge([*phrases.values(), *words.values()], sentences, known_words)
-        report |= {**counts(terms), "known": known}
-    if not terms and not known:
+        tokens = make_tokens(sentences)
+        phrases = find_phrases(tokens, run.advance)
+        report |= {"candidates": len(phrases), **phrases.by_kind()}
+        report |= {"dropped": phrases.dropped, "rare_words_left_out": tokens.rare_words}
+    with run.stage(5, "dense", 55, 60) as report:
+        dense = no_vectors(tokens) if 5 in without else embed(tokens)
+        report |= {"words_with_vectors": dense.known, "sentences": len(dense.sentences)}
+    with run.stage(6, "bm25", 60, 62) as report:
+        kept = phrases if 6 in without else phrases.only(bm25.borne_out(tokens, phrases))
+        report |= {"kept": len(kept), "left_out": len(phrases) - len(kept)}
+    with run.stage(7, "words", 62, 67) as report:
+        words = kept.only(kept.kinds < 0) if 7 in without else find_words(tokens)
+        report |= {"candidates": len(words), "dropped": words.dropped}
+    with run.stage(8, "merge", 67, 75) as report:
+        merged = merge(tokens, [kept, words], options.known_words, options.min_cefr, bare=8 in without)
+        report |= {"terms": len(merged.candidates), "variants_joined": merged.joined}
+        report |= {"known": merged.known, "easy": merged.easy, "names": merged.named}
+    if not len(merged.candidates) and not merged.known and not merged.easy:
         raise BadDocument("This document has words but no sentences that cards could be made from.")
-    with run.stage(9, "scoring", 75, 85) as report:
-        chosen = choose(score(terms, sentences), max_phrases, max_words)
-        report |= counts([entry.term for entry in chosen])
+    with run.stage(9, "scoring", 75, 82) as report:
+        scores = score(tokens, merged, dense, without)
+        ranked = rank(tokens, sentences, merged, scores, options.max_phrases, options.max_words)
+        report["ranked"] = len(ranked)
+    with run.stage(10, "synonyms", 82, 84) as report:
+        alike, joined = (ranked, 0) if 10 in without else collapse(ranked, sentences)
+        chosen = limit(alike, options.max_phrases, options.max_words)
+        report |= {"collapsed": joined, **counts(chosen)}
+    with run.stage(11, "graph", 84, 85) as report:
+        topics, near = find_topics(chosen)
+        graph = {} if 11 in without else draw(chosen, topics, near, title)
+        report |= {"topics": len(topics), "edges": len(graph.get("edges", ()))}
     cards: list[dict[str, Any]] = []
-    if generate_flashcards:
+    if options.generate_flashcards:
         with run.stage(12, "flashcards", 85, 90) as report:
-            cards = make_cards(chosen, sentences, document_title, run.advance)
+            cards = make_cards(chosen, sentences, title, run.advance)
             report |= {"cards": len(cards), "with_meaning": sum(1 for card in cards if card["meaning"])}
-    vocabulary = [_entry(entry, sentences) for entry in chosen]
+    cluster = {member: number for number, topic in enumerate(topics) for member in topic.members}
+    vocabulary = [_entry(entry, sentences, cluster[number]) for number, entry in enumerate(chosen)]
     return {
         "document_id": document_id,
-        "document_title": document_title,
+        "document_title": title,
         "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
         "pipeline_version": VERSION,
         "stages": run.stages,
         "vocabulary": vocabulary,
         "vocabulary_count": len(vocabulary),
+        "knowledge_graph": graph,
         "flashcards": cards,
         "flashcards_count": len(cards),
     }
 
 
-def _entry(scored: Scored, sentences: list[Sentence]) -> dict[str, Any]:
-    pages = {sentences[number].page for number, _, _ in scored.term.candidate.places}
+def _entry(scored: Scored, sentences: Sequence[Sentence], cluster: int) -> dict[str, Any]:
+    candidate = scored.term.candidate
     return {
         "term": scored.term.text,
-        "type": scored.term.candidate.type,
+        "type": candidate.type,
+        "kind": candidate.kind,
+        "part_of_speech": candidate.part_of_speech,
         "score": round(scored.score, 4),
-        "frequency": scored.term.candidate.frequency,
-        "pages": sorted(pages),
+        "frequency": candidate.frequency,
+        "pages": sorted({sentences[number].page for number, _, _ in candidate.places}),
+        "cluster_id": cluster,
+        "variants": list(scored.variants),
     }

@@ -63,11 +63,12 @@ def unit(vectors: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Dense:
-    """Vectors of the document's words, weighted, of its sentences and of itself."""
+    """Vectors of the document's words, weighted, of its sentences and of itself; `known`: how many words have one."""
 
     words: Floats
     sentences: Floats
     document: Floats
+    known: int
 
     def candidates(self, candidates: Candidates) -> Floats:
         """A vector for each candidate, the mean of its words'."""
@@ -104,4 +105,10 @@ def embed(tokens: Tokens) -> Dense:
         rows = tokens.sentence[some]
         first = np.flatnonzero(np.diff(rows, prepend=rows[0] - 1))
         sentences[rows[first]] += np.add.reduceat(words[tokens.lemmas[some]], first)
-    return Dense(words, unit(sentences), unit(sentences.sum(0, keepdims=True))[0])
+    return Dense(words, unit(sentences), unit(sentences.sum(0, keepdims=True))[0], int(words.any(axis=1).sum()))
+
+
+def no_vectors(tokens: Tokens) -> Dense:
+    """Zeros: what the later stages do without this one."""
+    nothing = np.zeros((len(tokens.words), open_vectors().table([""]).shape[1]), np.float32)
+    return Dense(nothing, np.zeros((len(tokens.starts) - 1, nothing.shape[1]), np.float32), nothing[0], 0)

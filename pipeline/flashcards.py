@@ -12,8 +12,7 @@ from itertools import islice
 from typing import Any
 
 from pipeline.context import SENTENCE, Sentence
-from pipeline.merge import Term
-from pipeline.scoring import Scored
+from pipeline.terms import Scored, Term
 from pipeline.wordnet import SOURCE, Synset
 
 _SHORTEST, _LONGEST = 8, 30  # words of an example that reads well
@@ -82,7 +81,9 @@ def _best_example(term: Term, sentences: Sequence[Sentence], used: Counter[int])
     numbers = dict.fromkeys(number for number, _, _ in term.candidate.places)
     holding = islice((number for number in numbers if pattern.search(sentences[number].text)), _LOOKED_AT)
     return max(
-        holding, key=lambda number: _example_quality(sentences[number]) - used[number], default=next(iter(numbers))
+        holding,
+        key=lambda number: _example_quality(sentences[number]) - used[number] + (number == term.support),
+        default=next(iter(numbers)),
     )
 
 

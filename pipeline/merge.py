@@ -5,45 +5,67 @@ learner knows already, and what is easier than he wants. It ranks nothing.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.cefr import LEVELS, level
+from pipeline.cefr import level
 from pipeline.english import CLOSED_CLASSES, base_form, is_common_word
-from pipeline.phrases import LINKING, SINGLE_WORD, Candidates
+from pipeline.phrases import LINKING, Candidates
 from pipeline.tokens import CAPITAL, SMALL, Flags, Tokens
-from pipeline.wordnet import NOUN, open_wordnet
+from pipeline.wordnet import NOUN, VERB, open_wordnet
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
     """`names`: of each candidate, whether it is written with capitals, so the name of a thing. The numbers are those
-    left out: `known` to the learner, `easy` for him, `named` after people and places."""
+    left out: `joined` to a variant, `known` to the learner, `easy` for him, `named` after people and places."""
 
     candidates: Candidates
     names: Flags
+    joined: int
     known: int
     easy: int
     named: int
 
 
 def merge(
-    tokens: Tokens, parts: Sequence[Candidates], known_words: Iterable[str] = (), min_cefr: str | None = None
+    tokens: Tokens,
+    parts: Sequence[Candidates],
+    known_words: Iterable[str] = (),
+    min_cefr: str | None = None,
+    bare: bool = False,
 ) -> Merged:
-    """All candidates in one table. `min_cefr`: A1 to C2; what is easier is left out, what has no level stays."""
-    candidates = _variants(_together(parts))
-    known = {_loose(word.lower().split()) for word in known_words}
-    is_known = np.fromiter((_loose(key) in known for key in candidates.keys), bool, len(candidates)) if known else np.zeros(len(candidates), bool)
-    candidates = candidates.only(~is_known)
-    is_easy = np.zeros(len(candidates), bool)
-    if min_cefr:
-        least = LEVELS.index(min_cefr)
-        levels = (level(key, part) for key, part in zip(candidates.keys, candidates.parts, strict=True))
-        is_easy = np.fromiter((found is not None and LEVELS.index(found) < least for found in levels), bool, len(candidates))
-        candidates = candidates.only(~is_easy)
+    """All candidates in one table. `min_cefr`: A1 to C2; what is easier is left out, what has no level stays. `bare`:
+    nothing but put into one table, for the bench."""
+    together = _together(parts)
+    if bare:
+        return Merged(together, np.zeros(len(together), bool), 0, 0, 0, 0)
+    candidates = _variants(together)
+    joined = len(together) - len(candidates)
+    candidates, known = _without_known(candidates, known_words)
+    candidates, easy = _without_easy(candidates, min_cefr)
     names, people = _names(tokens, candidates)
-    return Merged(candidates.only(~people), names[~people], int(is_known.sum()), int(is_easy.sum()), int(people.sum()))
+    return Merged(candidates.only(~people), names[~people], joined, known, easy, int(people.sum()))
+
+
+def _without_known(candidates: Candidates, known_words: Iterable[str]) -> tuple[Candidates, int]:
+    phrases = [word.lower().replace("-", " ").split() for word in known_words]
+    known = {tuple(base_form(word, part) for word in phrase) for phrase in phrases for part in (NOUN, VERB)}
+    known |= {(base_form(phrase[0], VERB), *phrase[1:]) for phrase in phrases if phrase}
+    if not known:
+        return candidates, 0
+    loose = (tuple(word for part in key for word in part.split("-")) for key in candidates.keys)
+    kept = np.fromiter((key not in known for key in loose), bool, len(candidates))
+    return candidates.only(kept), int((~kept).sum())
+
+
+def _without_easy(candidates: Candidates, min_cefr: str | None) -> tuple[Candidates, int]:
+    if min_cefr is None:
+        return candidates, 0
+    levels = map(level, candidates.keys, candidates.parts)
+    kept = np.fromiter((found is None or found >= min_cefr for found in levels), bool, len(candidates))
+    return candidates.only(kept), int((~kept).sum())
 
 
 def _together(parts: Sequence[Candidates]) -> Candidates:
@@ -61,45 +83,16 @@ def _together(parts: Sequence[Candidates]) -> Candidates:
     )
 
 
-def _loose(key: Sequence[str]) -> tuple[str, ...]:
-    return tuple(base_form(word, NOUN) for part in key for word in part.split("-"))
-
-
 def _variants(candidates: Candidates) -> Candidates:
-    """Variants put together under the first of them."""
-    hyphened = {"".join(word.split("-")) for key in candidates.keys for word in key if "-" in word}
-    if not hyphened:
-        return candidates
+    """Those that differ in hyphens only put together under the first of them."""
     first: dict[tuple[str, ...], int] = {}
     owners = np.arange(len(candidates))
-    for number, key in enumerate(candidates.keys):
-        if candidates.kinds[number] != LINKING and (any("-" in word for word in key) or "".join(key) in hyphened or len(key) > 1):
-            owners[number] = first.setdefault(tuple(word for part in key for word in part.split("-")), number)
-    kept = owners == np.arange(len(candidates))
-    if kept.all():
-        return candidates
-    numbers = np.cumsum(kept) - 1
-    mine = numbers[owners][candidates.owners]
-    order = np.lexsort((candidates.at, mine))
-    lemmas = list(candidates.lemmas)
-    for number in np.flatnonzero(~kept).tolist():
-        lemmas[owners[number]] = lemmas[owners[number]] or lemmas[number]
-    whole = replace(
-        candidates.only(np.ones(len(candidates), bool)),
-        at=candidates.at[order],
-        after=candidates.after[order],
-        alone=candidates.alone[order],
-    )
-    rows = np.flatnonzero(kept)
-    return replace(
-        whole,
-        kinds=whole.kinds[kept],
-        keys=[whole.keys[row] for row in rows],
-        lemmas=[lemmas[row] for row in rows],
-        parts=[whole.parts[row] for row in rows],
-        ids=whole.ids[kept],
-        bounds=np.concatenate([[0], np.cumsum(np.bincount(mine, minlength=len(rows)))]),
-    )
+    hyphened = {tuple(word for part in key for word in part.split("-")) for key in candidates.keys if "-" in "".join(key)}
+    for number, key in enumerate(candidates.keys) if hyphened else ():
+        loose = tuple(word for part in key for word in part.split("-")) if "-" in "".join(key) else key
+        if loose in hyphened and candidates.parts[number] == NOUN:
+            owners[number] = first.setdefault(loose, number)
+    return candidates.regrouped(owners)
 
 
 # Names ----------------------------------------------------------------------------------------------------------------

@@ -83,6 +83,11 @@ class Candidates:
         """Of each occurrence, whose it is."""
         return np.repeat(np.arange(len(self)), self.frequencies)
 
+    def by_kind(self) -> dict[str, int]:
+        """For the stage's report: how many of each kind there are."""
+        counts = np.bincount(self.kinds, minlength=len(KINDS))
+        return {f"{kind}s".replace(" ", "_"): int(count) for kind, count in zip(KINDS[:SINGLE_WORD], counts, strict=False)}
+
     def only(self, kept: Flags) -> "Candidates":
         """Those of which `kept` is true."""
         occurrences = kept[self.owners]
@@ -99,6 +104,23 @@ class Candidates:
             alone=self.alone[occurrences],
             bounds=np.concatenate([[0], np.cumsum(self.frequencies[kept])]),
         )
+
+
+    def regrouped(self, owners: Numbers) -> "Candidates":
+        """Each candidate's occurrences given to that of the number owners[number]; those left without any go."""
+        kept = owners == np.arange(len(self))
+        if kept.all():
+            return self
+        lemmas = list(self.lemmas)
+        for number in np.flatnonzero(~kept).tolist():
+            lemmas[owners[number]] = lemmas[owners[number]] or lemmas[number]
+        mine = owners[self.owners]
+        order = np.lexsort((self.at, mine))
+        bounds = np.concatenate([[0], np.cumsum(np.bincount(mine, minlength=len(self)))])
+        given = replace(
+            self, lemmas=lemmas, at=self.at[order], after=self.after[order], alone=self.alone[order], bounds=bounds
+        )
+        return given.only(kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,15 @@ phrases a fifth goes to phrasal verbs, collocations and linking phrases, and wha
 first ten terms goes to those that are rare in general English. These follow the first ten.
 """
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.context import HEADING, Sentence
-from pipeline.english import CLOSED_CLASSES, GENERIC_ADJECTIVES, GENERIC_NOUNS, is_common_word, zipf
+from pipeline.english import is_common_word, zipf
 from pipeline.merge import Merged
 from pipeline.phrases import COLLOCATION, KINDS, LINKING, NOUN_PHRASE, PHRASAL_VERB, PHRASE, SINGLE_WORD, WORD
 from pipeline.scoring import Scores
@@ -24,7 +24,6 @@ _FIRST = 10  # terms whose order the ranker alone decides
 _OTHERS = {PHRASAL_VERB: 3, COLLOCATION: 3, LINKING: 2}  # of every 40 phrases at most
 _RARE, _EVERYDAY = 1.6, 4.3  # Zipf: below stand misprints, above what every advanced learner knows
 _LOOKED_AT = 300  # occurrences that decide on a form
-_REPEATED_WORD = 0.9  # for each time that a term's word stands in a better term already
 
 
 @dataclass(slots=True)
@@ -68,31 +67,138 @@ class Scored:
     variants: tuple[str, ...] = ()
 
 
-def choose(
+def rank(
     tokens: Tokens, sentences: Sequence[Sentence], merged: Merged, scores: Scores, max_phrases: int, max_words: int
 ) -> list[Scored]:
-    """The best terms, with as many again in reserve as synonyms may need: `limit` makes the lists as long as asked."""
+    """The best terms first, with some in reserve for those that stage 10 takes away; `limit` then cuts the list."""
     found = merged.candidates
-    ranked = np.lexsort((np.arange(len(found)), -scores.scores.astype(np.float64)))
-    main = [int(number) for number in ranked if found.kinds[number] in (NOUN_PHRASE, SINGLE_WORD)]
-    chosen = {number: float(scores.scores[number]) for number in main[:_FIRST]}
-    # What follows ranks below what stands before it.
-    level = min(chosen.values(), default=0.5)
-    phrases = [number for number in main if found.kinds[number] == NOUN_PHRASE]
-    used = Counter(word for number in chosen for word in found.keys[number])
-    for number in phrases[: _reserve(max_phrases)]:
-        if number not in chosen:
-            chosen[number] = level * _discounted(float(scores.scores[number]), found.keys[number], used)
-            used.update(found.keys[number])
-    words = sorted(
-        (number for number in main if found.kinds[number] == SINGLE_WORD and number not in chosen),
-        key=lambda number: (-_for_learners(merged, number, scores), number),
-    )
-    for place, number in enumerate(words[: _reserve(max_words)]):
-        chosen[number] = level * (0.5 + 0.49 * _falling(place)) if _for_learners(merged, number, scores) else level * 0.1
-    for kind, share in _OTHERS.items():
-        these = sorted(np.flatnonzero(found.kinds == kind).tolist(), key=lambda number: (-_interest(merged, number), number))
-        for place, number in enumerate(these[: share * max_phrases // 40]):
-            chosen[number] = level * (0.3 + 0.69 * _falling(place))
-    terms = [Scored(_term(tokens, sentences, merged, number, int(scores.support[number])), value) for number, value in chosen.items()]
+    values = _values(tokens, merged, scores.scores.astype(np.float64), max_phrases)
+    order = np.lexsort((np.arange(len(found)), -values))
+    order = order[values[order] > 0]
+    is_word = found.kinds[order] == SINGLE_WORD
+    pool = [*order[~is_word][: _reserve(max_phrases)].tolist(), *order[is_word][: _reserve(max_words)].tolist()]
+    terms = [
+        Scored(_term(tokens, sentences, merged, number, int(scores.support[number])), float(values[number]))
+        for number in pool
+    ]
     return sorted(terms, key=lambda entry: (-entry.score, entry.term.text))
+
+
+def limit(ranked: Sequence[Scored], max_phrases: int, max_words: int) -> list[Scored]:
+    """At most so many of each type, in their order; no term twice in another form."""
+    room = {PHRASE: max_phrases, WORD: max_words}
+    chosen, seen = [], set()
+    for entry in ranked:
+        kind, text = entry.term.candidate.type, entry.term.text.lower()
+        if room[kind] > 0 and text not in seen:
+            room[kind] -= 1
+            seen.add(text)
+            chosen.append(entry)
+    return chosen
+
+
+def counts(chosen: Sequence[Scored]) -> dict[str, int]:
+    """For the stage's report: how many of each kind."""
+    kinds = Counter(entry.term.candidate.kind for entry in chosen)
+    return {f"{kind}s".replace(" ", "_"): kinds[kind] for kind in KINDS}
+
+
+def _reserve(room: int) -> int:
+    return room + room // 2 + 5 if room > 0 else 0
+
+
+def _values(tokens: Tokens, merged: Merged, scores: NDArray[np.float64], max_phrases: int) -> NDArray[np.float64]:
+    """Of each candidate what it is ranked by; 0: not at all."""
+    found = merged.candidates
+    single, main = found.kinds == SINGLE_WORD, (found.kinds == SINGLE_WORD) | (found.kinds == NOUN_PHRASE)
+    values = np.where(main, scores, 0.0)
+    first = np.lexsort((np.arange(len(found)), -values))[:_FIRST]
+    level = values[first].min(initial=1.0, where=values[first] > 0)
+    behind = main.copy()
+    behind[first] = False
+    words = np.flatnonzero(behind & single)
+    interest = np.array([_interest(merged, number) for number in words])
+    values[words] *= 0.1
+    rising = words[interest > 0][np.lexsort((words[interest > 0], -(interest * scores[words])[interest > 0]))]
+    values[rising] = level * _falling(len(rising))
+    for kind, share in _OTHERS.items():
+        these = np.flatnonzero(found.kinds == kind)
+        worth = _association(tokens, merged, these) if kind == COLLOCATION else np.log1p(found.frequencies[these])
+        best = these[np.lexsort((these, -worth))][: share * max_phrases // 40]
+        values[best] = level * _falling(len(best))
+    return values
+
+
+def _falling(count: int) -> NDArray[np.float64]:
+    return 0.99 * 0.9 ** np.arange(count)
+
+
+def _interest(merged: Merged, number: int) -> float:
+    """How much a single word is worth to an advanced learner, 0 to 1, whatever the document: it has a meaning, and is
+    neither everyday English nor so rare that it is not met again."""
+    found = merged.candidates
+    word, common = found.keys[number][0], zipf(found.keys[number][0])
+    if not found.lemmas[number] or merged.names[number] or not _RARE <= common <= _EVERYDAY or len(word) < 4:
+        return 0.0
+    return 0.5 + 0.5 * (_EVERYDAY - common) / (_EVERYDAY - _RARE) if is_common_word(word) else 0.0
+
+
+def _association(tokens: Tokens, merged: Merged, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How much oftener verb and noun come together than by chance, times how often."""
+    found = merged.candidates
+    counts = np.bincount(tokens.lemmas, minlength=len(tokens.words))
+    often = found.frequencies[numbers]
+    by_chance = counts[found.ids[numbers, 0]] * counts[found.ids[numbers, 1]] / max(len(tokens), 1)
+    return often * np.log(np.maximum(often / np.maximum(by_chance, 1e-9), 1.0))
+
+
+# The form shown -------------------------------------------------------------------------------------------------------
+
+
+def _term(tokens: Tokens, sentences: Sequence[Sentence], merged: Merged, number: int, support: int) -> Term:
+    found, is_name = merged.candidates, bool(merged.names[number])
+    begin, end = found.bounds[number], found.bounds[number + 1]
+    at, after = found.at[begin:end], found.after[begin:end]
+    holding = tokens.sentence[at]
+    first = at - tokens.starts[holding]
+    places = list(zip(holding.tolist(), first.tolist(), (first + after - at).tolist(), strict=True))
+    kind = KINDS[found.kinds[number]]
+    candidate = Candidate(
+        found.keys[number], WORD if kind == WORD else PHRASE, found.parts[number], found.lemmas[number], places, kind
+    )
+    return Term(_form_shown(sentences, candidate, is_name), candidate, is_name, _synset(candidate, is_name), support)
+
+
+def _form_shown(sentences: Sequence[Sentence], candidate: Candidate, is_name: bool) -> str:
+    """The base form if the document uses it more than by chance, else the commonest; in small letters but for names
+    and abbreviations."""
+    written: Counter[str] = Counter()
+    forms: Counter[str] = Counter()
+    for number, first, last in candidate.places[:_LOOKED_AT]:
+        sentence = sentences[number]
+        form = sentence.text[sentence.starts[first] : sentence.starts[last - 1] + len(sentence.tokens[last - 1])]
+        forms[form.lower()] += 1
+        # What stands within a sentence says most about capitals.
+        written[form] += 1 if sentence.kind == HEADING or first == 0 else 1000
+    base = " ".join(candidate.key)
+    text = base if forms[base] >= 2 or forms[base] * 5 >= forms.total() else max(forms, key=lambda form: (forms[form], form))
+    spelled = max((form for form in written if form.lower() == text), key=lambda form: (written[form], form))
+    if is_name:
+        return spelled
+    return " ".join(_small(word) for word in spelled.split(" "))
+
+
+def _small(word: str) -> str:
+    """Without the capitals of a heading, but with those of an abbreviation or of a name within a term."""
+    low = word.lower()
+    if word.isupper() and (len(word) < 4 or not is_common_word(low)):
+        return word
+    return word if any(map(str.isupper, word)) and not is_common_word(low) else low
+
+
+def _synset(candidate: Candidate, is_name: bool) -> Synset | None:
+    """WordNet's most frequent meaning; of what is no name, the most frequent that is written small."""
+    wordnet, lemma, part = open_wordnet(), candidate.lemma, candidate.part_of_speech
+    synsets = [wordnet.synset(offset, part) for offset in wordnet.senses(lemma, part)] if lemma else []
+    small = (synset for synset in synsets if lemma in synset.lemmas)
+    return next(small, synsets[0] if synsets and is_name else None) if synsets else None

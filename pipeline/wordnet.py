@@ -22,6 +22,7 @@ _KEPT = 1 << 17  # look-ups that are remembered
 
 _SUFFIX = {NOUN: "noun", VERB: "verb", ADJECTIVE: "adj", ADVERB: "adv"}
 _OF_DIGIT = {"1": NOUN, "2": VERB, "3": ADJECTIVE, "4": ADVERB, "5": ADJECTIVE}
+_OF_LETTER = {"n": NOUN, "v": VERB, "a": ADJECTIVE, "s": ADJECTIVE, "r": ADVERB}
 _DETACHMENT = {
     NOUN: (
         ("s", ""), ("ses", "s"), ("xes", "x"), ("zes", "z"),
@@ -44,6 +45,7 @@ class Synset:
     gloss: str
     topic: str
     is_instance: bool
+    antonyms: tuple[tuple[int, int, int, str], ...] = ()  # (which lemma here, which there, offset there, its part)
 
     @property
     def key(self) -> str:
@@ -77,6 +79,15 @@ class WordNet:
     def usage(self, lemma: str, part_of_speech: str) -> int:
         """How often the lemma was tagged as this part of speech in WordNet's own corpus (cntlist.rev)."""
         return self._counts().get((lemma.replace(" ", "_"), part_of_speech), 0)
+
+    def antonyms(self, lemma: str, part_of_speech: str) -> frozenset[str]:
+        """The opposites that WordNet has of a lower-case lemma, in any of its senses."""
+        return frozenset(
+            self.synset(other, part).lemmas[target - 1].lower()
+            for offset in self.senses(lemma, part_of_speech)
+            for source, target, other, part in self.synset(offset, part_of_speech).antonyms
+            if self.synset(offset, part_of_speech).lemmas[source - 1].lower() == lemma
+        )
 
     def _find_lemmas(self, word: str, part_of_speech: str) -> tuple[str, ...]:
         """Base forms of a lower-case word or phrase that WordNet has under this part of speech, likeliest first."""
@@ -140,6 +151,11 @@ class WordNet:
             gloss=_GLOSS_EXAMPLE.sub("", gloss).strip(" ;"),
             topic=self._topics()[int(fields[1])],
             is_instance="@i" in fields[4 + 2 * count :],
+            antonyms=tuple(
+                (int(ends[:2], 16), int(ends[2:], 16), int(other), _OF_LETTER[letter])
+                for sign, other, letter, ends in zip(*(fields[5 + 2 * count + i :: 4] for i in range(4)), strict=False)
+                if sign == "!"
+            ),
         )
 
 
