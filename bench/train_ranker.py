@@ -38,11 +38,11 @@ from pipeline.scoring import MODEL, Ranker, describe, termhood
 from pipeline.tokens import make_tokens
 from pipeline.words import find_words
 
-TREES, DEPTH, RATE, BINS, FEATURES = 250, 5, 0.08, 24, 0.6
+TREES, DEPTH, RATE, BINS, FEATURES = 250, 5, 0.08, 24, 0.4
 RIDGE = 30.0  # of the logistic regression
 OTHERS = 250  # of a document's candidates that are no terms so many are learned from
 FOLDS = 4  # the regression's feature is told by those that have not seen the document
-WEIGHTS = {"abstracts": 3.0, "paragraphs": 1.2, "news": 1.2, "papers": 0.5}  # longer documents have more candidates
+WEIGHTS = {"abstracts": 4.0, "paragraphs": 2.0, "news": 1.5, "papers": 0.5}  # longer documents have more candidates
 
 
 @dataclass

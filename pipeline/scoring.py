@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from pipeline.bm25 import relevance
 from pipeline.dense import Dense, unit
 from pipeline.english import CLOSED_CLASSES, GENERIC_ADJECTIVES, GENERIC_NOUNS, is_common_word, zipf
 from pipeline.merge import Merged
-from pipeline.phrases import LINKING, NOUN_PHRASE, SINGLE_WORD, Candidates
+from pipeline.phrases import SINGLE_WORD, nominals, runs
 from pipeline.tokens import CAPITALS, SMALL, Flags, Numbers, Tokens
 from pipeline.wordnet import ADJECTIVE, NOUN, VERB
 
@@ -92,7 +93,7 @@ def describe(
     first, last = found.at[begin], found.at[found.bounds[1:] - 1]
     words = (found.ids > 0).sum(1)
 
-    def share(of_occurrence: Flags) -> NDArray[np.float64]:
+    def share(of_occurrence: NDArray[Any]) -> NDArray[np.float64]:
         return np.add.reduceat(of_occurrence.astype(np.float64), begin) / often
 
     def each(of_word: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -105,6 +106,9 @@ def describe(
             np.where(held, table, -np.inf).max(1),
         )
 
+    def by_word(words: str) -> Flags:
+        return tokens.of_words(frozenset(words.split()).__contains__)
+
     general = np.fromiter((max(zipf(word), _UNSEEN) for word in tokens.words), np.float64, len(tokens.words))
     counts = np.bincount(tokens.lemmas, minlength=len(tokens.words)).astype(np.float64)
     here = np.log10(np.maximum(counts, 1) / max(total, 1000)) + 9
@@ -116,6 +120,9 @@ def describe(
     before, after = np.maximum(found.at - 1, 0), np.minimum(found.after, total - 1)
     determiner, verb, noun = tokens.tagged("D"), tokens.tagged("VX"), tokens.tagged("NP")
     preposition = tokens.tagged("I")
+    nominal = nominals(tokens)
+    run_ends, run_opens = runs(tokens, nominal)
+    nominal_before = nominal[before] & ~run_opens[found.at]
     heading = np.add.reduceat(tokens.headings[sentence].astype(np.float64), begin)
     to_document, to_sentence, support = dense.support(tokens, found)
     sentences = np.add.reduceat(np.diff(sentence, prepend=-1) != 0, begin)
@@ -131,6 +138,11 @@ def describe(
         [key[0] in GENERIC_ADJECTIVES for key in found.keys], [key[-1] in GENERIC_NOUNS for key in found.keys],
         share(determiner[before] & ~opens), share(preposition[before] & ~opens), share(verb[after]), share(preposition[after]), share(opens),
         share(verb[before] & ~opens), share(noun[after]),
+        share(by_word("a an")[before] & ~opens), share(by_word("of")[before] & ~opens),
+        share(by_word("in for on with by using via and or")[before] & ~opens), share(by_word(", ; :")[before] & ~opens),
+        share(by_word("( [ “ ‘ \"")[before] & ~opens), share(by_word("(")[after]), share(by_word(", ; and or")[after]),
+        share(by_word(". ! ?")[after]), share(by_word("of for in")[after]), share(run_opens[found.at]),
+        share(run_ends[found.at] == found.after), share(nominal_before), share(run_ends[found.at] - found.at),
         tokens.tagged("J")[first], tokens.tagged("P")[first], tokens.tagged("G")[first], tokens.tagged("V")[first],
         found.kinds == SINGLE_WORD, [part == ADJECTIVE for part in found.parts], [part == VERB for part in found.parts],
         relevance(tokens, found) * (6 not in without), to_document, to_sentence, np.log(usual + 0.1),
