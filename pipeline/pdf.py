@@ -94,7 +94,7 @@ def read_pdf(path: Path, on_progress: Progress) -> tuple[Extract, list[int]]:
             _second_turn(path, reading, on_progress)
     except _Enough:
         cut = True
-    if not reading.pages or (reading.exhausted and not reading.has_words()):
+    if not reading.pages or (reading.exhausted and not reading.has_words() and not reading.pictures):
         raise BadDocument(LOCKED if reading.locked else TOO_HARD if reading.exhausted else DAMAGED)
     return _extract(reading, cut), reading.pictures
 
