@@ -134,6 +134,7 @@ class _Reader:
             if self._left < 0:
                 raise _Full
             parser.Parse(data, False)
+            self._flush()  # what was read is kept, whatever the rest does
         parser.Parse(b"", True)
 
     def _say(self, page: int, level: int, text: str) -> None:

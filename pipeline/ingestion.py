@@ -104,6 +104,10 @@ def _has_words(extract: Extract) -> bool:
 
 _DOCX_LOCKED = "This Word document is locked with a password. Remove the password and upload it again."
 _DOCX_DAMAGED = "This Word document is cut off or damaged: it cannot be opened. Upload it again from the original."
+_DOCX_TOO_HARD = (
+    "This Word document takes more time or memory to read than Docdeck gives to one document. "
+    "Save it anew, or as plain text, and upload that."
+)
 
 
 def _docx(path: Path) -> Extract:
@@ -121,12 +125,12 @@ def _docx(path: Path) -> Extract:
             pages[-1].lines.append(text)
             pages[-1].styles.append(Style(level))
 
-    ending = sandbox.run(lambda send: docx.read(path, send), hear, Limits(20, 20, 256))
+    ending = sandbox.run(lambda send: docx.read(path, send), hear, Limits(15, 15, 256))
     extract = Extract(pages, flows=True)
     if end == "locked":
         raise BadDocument(_DOCX_LOCKED)
     if not pages and end != "whole":
-        raise BadDocument(_DOCX_DAMAGED)
+        raise BadDocument(_DOCX_DAMAGED if ending is Ending.DONE else _DOCX_TOO_HARD)
     if end == "cut" or ending is not Ending.DONE:
         extract.notes.append(TOO_LONG)
         extract.counts["cut"] = 1
