@@ -94,7 +94,8 @@ def _language(words: list[str]) -> str:
     if sum(map(CLOSED_CLASSES.__contains__, words)) >= _SMALL_WORDS * len(words):
         return ENGLISH
     language, certainty = _identifier().classify(" ".join(words))
-    if language == ENGLISH or certainty < _CERTAIN:
+    # What has no name here is a creole of English, or too rare to be believed.
+    if certainty < _CERTAIN or language not in (_NONE, *_NAMES):
         return ENGLISH
     # A list of terms has no small words, and those of the sciences are Latin enough to be taken for it.
     return ENGLISH if sum(map(is_common_word, words)) >= _COMMON * len(words) else language
