@@ -22,7 +22,7 @@ from pipeline.sandbox import Ending, Limits
 __all__ = ["Document", "Line", "read_file", "read_text"]
 
 MIN_WORDS = 30
-_TOO_BIG = "This document takes more memory to read than Docdeck gives to one. Save it anew, or in parts, and upload that."
+_TOO_BIG = "This document takes more memory to read than Docdeck gives to one. Upload it in parts, or save it anew."
 
 Progress = Callable[[float], None]
 
