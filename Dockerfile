@@ -7,8 +7,10 @@ FROM python:3.13-slim
 WORKDIR /app
 
 # Before the code: a change of the code does not install everything again.
-COPY requirements.txt .
-RUN pip install --no-cache-dir -r requirements.txt
+COPY requirements.txt requirements-ocr.txt .
+# The language data of text recognition; the library itself is in the wheel.
+RUN apt-get update && apt-get install -y --no-install-recommends tesseract-ocr-eng && rm -rf /var/lib/apt/lists/*
+RUN pip install --no-cache-dir -r requirements.txt -r requirements-ocr.txt
 
 COPY . .
 

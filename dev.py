@@ -629,7 +629,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def test(arguments: Sequence[str]) -> int:
     """`dev.py test`: ruff, mypy, and pytest with these arguments; 0 if all of them passed."""
-    install("requirements.txt", "requirements-local.txt", "requirements-dev.txt")
+    install("requirements.txt", "requirements-local.txt", "requirements-dev.txt", "requirements-ocr.txt")
     for command in ([str(BIN / "ruff"), "check"], [str(BIN / "mypy")]):
         note(f"--- {Path(command[0]).name}")
         if subprocess.run(leashed(command), cwd=HERE).returncode:

@@ -4,6 +4,7 @@ Knows nothing of queues, storage or HTTP. The stages' numbers and names are thos
 of its own and passes on the small dataclasses that it defines.
 """
 
+import gc
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.context import Sentence, find_sentences
+from pipeline.document import Document
 from pipeline.errors import BadDocument
 from pipeline.flashcards import make_cards
-from pipeline.ingestion import Document, read_file, read_text
+from pipeline.headings import find_headings
+from pipeline.ingestion import read_file, read_text
 from pipeline.merge import counts, merge
 from pipeline.phrases import find_phrases
 from pipeline.scoring import Scored, choose, score
@@ -65,7 +68,10 @@ class CompletePipeline12Stages:
         known_words: Iterable[str] = (),
         on_progress: OnProgress | None = None,
     ) -> dict[str, Any]:
-        """A PDF, text or Markdown file into cards; options, result and errors as for `process_document`."""
+        """A PDF, Word, text or Markdown file, or a picture of text, into cards.
+
+        Options, result and errors as for `process_document`.
+        """
         run = _Run(on_progress)
         with run.stage(1, "ingestion", 0, 20):
             document = read_file(Path(path), run.advance)
@@ -102,6 +108,19 @@ class _Run:
             self._last = now
 
 
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Python's collector looks for cycles, of which these stages make none: it would take a third of their time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_without_collector()
 def _process(
     run: _Run,
     document: Document,
@@ -113,12 +132,17 @@ def _process(
     known_words: Iterable[str],
 ) -> dict[str, Any]:
     run.stages["stage1"] |= {"pages": document.pages, "words": document.words, "furniture_lines": document.furniture}
-    with run.stage(3, "context", 20, 30) as report:
+    run.stages["stage1"] |= {**document.counts, "notes": document.notes}
+    with run.stage(2, "headings", 20, 21) as report:
+        document, headings = find_headings(document)
+        report |= {"by": headings.by, "headings": sum(headings.levels.values())}
+        report["levels"] = {str(level): count for level, count in headings.levels.items()}
+    with run.stage(3, "context", 21, 30) as report:
         sentences = find_sentences(document)
         report["sentences"] = len(sentences)
     with run.stage(4, "phrases", 30, 55) as report:
         phrases = find_phrases(sentences, run.advance)
-        report["candidates"] = len(phrases)
+        report |= {"candidates": len(phrases), "dropped": phrases.dropped, "rare_words_left_out": phrases.rare_words}
     with run.stage(7, "words", 55, 65) as report:
         words = find_words(sentences, run.advance)
         report["candidates"] = len(words)

@@ -1,7 +1,9 @@
-"""Stage 3: lines into sentences, each with its page and its tokens.
+"""Stage 3: lines into sentences, each with its page, the heading above it and its tokens.
 
-Puts lines together into blocks (paragraphs, list items, headings) and cuts blocks into sentences. Layout is guessed
-from the lines' text alone. It does not parse or tag.
+Puts lines together into blocks (paragraphs, list items, headings) and cuts blocks into sentences. Headings are those
+that `headings.py` has marked, and lines that look like one; other layout is guessed from the lines' text alone. A
+"sentence" without end, which no printed document has, is cut, so that the stages behind this one need no limits of
+their own. It does not parse or tag.
 """
 
 import re
@@ -10,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 
+from pipeline.document import Document, Line
 from pipeline.english import CLOSED_CLASSES, word_set
-from pipeline.ingestion import Document, Line
 
 SENTENCE, FRAGMENT, HEADING = "sentence", "fragment", "heading"
 
@@ -19,13 +21,14 @@ SENTENCE, FRAGMENT, HEADING = "sentence", "fragment", "heading"
 @dataclass(frozen=True, slots=True)
 class Sentence:
     """`kind`: a whole sentence, a fragment (list item, caption, cell) or a heading. `starts[i]` is where `tokens[i]`
-    stands in `text`; `page` is where the sentence begins."""
+    stands in `text`; `page` is where the sentence begins; `under` is the text of the heading above it, or ""."""
 
     text: str
     page: int
     kind: str
     tokens: tuple[str, ...]
     starts: tuple[int, ...]
+    under: str = ""
 
     @property
     def is_noise(self) -> bool:
@@ -33,6 +36,9 @@ class Sentence:
         words = sum(1 for token in self.tokens if token[0].isalpha())
         return (self.kind != SENTENCE and self.text.isupper()) or words < 0.6 * len(self.tokens)
 
+
+_LONGEST = 3000  # characters; what goes on for longer is no sentence
+_LONGEST_HEADING = 300
 
 # Addresses first, whole, so that no part of one is taken for a word.
 _TOKEN = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\w+|\w+(?:[-'’&/.]\w+)*|\S")
@@ -51,7 +57,12 @@ _ABBREVIATIONS = word_set(
 
 def find_sentences(document: Document) -> list[Sentence]:
     """All sentences in reading order."""
-    return [sentence for page, text, heading in _blocks(document.lines) for sentence in _split(page, text, heading)]
+    sentences: list[Sentence] = []
+    under = ""
+    for pages, text, heading in _blocks(document.lines):
+        sentences += _split(pages, text, heading, under)
+        under = text if heading else under
+    return sentences
 
 
 def _blocks(lines: list[Line]) -> Iterator[tuple[list[tuple[int, int]], str, bool]]:
@@ -106,6 +117,8 @@ def _starts_block(lines: list[Line], number: int, last: Line) -> bool:
 
 
 def _looks_like_heading(text: str) -> bool:
+    if len(text) > _LONGEST_HEADING:
+        return False
     words = [word for word in re.findall(r"[^\W\d_]+", text) if len(word) > 1]
     if not words or len(words) > 14 or re.search(r"[.;,]$", text) or text[0].islower() or words[-1] in CLOSED_CLASSES:
         return False
@@ -122,15 +135,26 @@ def _is_prose(text: str) -> bool:
     return bool(signs) and sum(map(str.isalpha, signs)) >= 0.6 * len(signs)
 
 
-def _split(pages: list[tuple[int, int]], text: str, heading: bool) -> Iterator[Sentence]:
+def _split(pages: list[tuple[int, int]], text: str, heading: bool, under: str) -> Iterator[Sentence]:
     start = 0
     cuts = [match.span(2) for match in _BOUNDARY.finditer(text) if not _is_abbreviation(text, match.start())]
     for end, after in [*([] if heading else cuts), (len(text), len(text))]:
-        piece = text[start:end].strip()
-        if piece:
-            page = pages[bisect_right(pages, start, key=itemgetter(0)) - 1][1]
-            yield _sentence(piece, page, heading)
+        for first, last in _readable(text, start, end):
+            piece = text[first:last].strip()
+            if piece:
+                page = pages[bisect_right(pages, first, key=itemgetter(0)) - 1][1]
+                yield _sentence(piece, page, heading, under)
         start = after
+
+
+def _readable(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The span in pieces of bounded length, cut at blanks if it has any."""
+    while end - start > _LONGEST:
+        cut = text.rfind(" ", start + 1, start + _LONGEST)
+        cut = cut if cut > 0 else start + _LONGEST
+        yield start, cut
+        start = cut
+    yield start, end
 
 
 def _is_abbreviation(text: str, dot: int) -> bool:
@@ -140,7 +164,7 @@ def _is_abbreviation(text: str, dot: int) -> bool:
     return text[dot] == "." and (word in _ABBREVIATIONS or single or bool(re.fullmatch(r"(?:[a-z]\.)+[a-z]", word)))
 
 
-def _sentence(text: str, page: int, heading: bool) -> Sentence:
+def _sentence(text: str, page: int, heading: bool, under: str) -> Sentence:
     kind = HEADING if heading else FRAGMENT
     if not heading and _TERMINAL.search(text) and text.lstrip("\"'“‘([")[:1].isupper():
         kind = SENTENCE
@@ -148,4 +172,4 @@ def _sentence(text: str, page: int, heading: bool) -> Sentence:
     for match in _TOKEN.finditer(text):
         tokens.append(match[0])
         starts.append(match.start())
-    return Sentence(text, page, kind, tuple(tokens), tuple(starts))
+    return Sentence(text, page, kind, tuple(tokens), tuple(starts), under)

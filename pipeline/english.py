@@ -7,11 +7,16 @@ neighbours. General frequencies are wordfreq's Zipf values (3 = once per million
 import math
 import re
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 
 from wordfreq import get_frequency_dict
 
 from pipeline.wordnet import ADJECTIVE, ADVERB, NOUN, PARTS_OF_SPEECH, VERB, open_wordnet
+
+# No document has as many different words; one that is made of such words must not fill the memory with them.
+bounded_cache = lru_cache(maxsize=1 << 17)
+_LONGEST_WORD = 60  # characters
+VOCABULARY = 150_000  # different words of a document that are looked at: one of a million words has a third of that
 
 
 def word_set(text: str) -> frozenset[str]:
@@ -113,20 +118,22 @@ def _frequencies() -> dict[str, float]:
     return get_frequency_dict("en", wordlist="large")
 
 
-@cache
+@bounded_cache
 def zipf(word: str) -> float:
     """Zipf frequency of a lower-case word in general English; 0.0 when wordfreq's large list lacks it."""
     frequency = _frequencies().get(word.replace("’", "'"), 0.0)
     return math.log10(frequency) + 9 if frequency else 0.0
 
 
-@cache
+@bounded_cache
 def word_class(word: str) -> WordClass:
     """The class of a lower-case word. WordNet's counts decide between its parts of speech, endings what it lacks."""
     closed = CLOSED_CLASSES.get(word)
     if closed:
         return closed
-    if not _LATIN_WORD.fullmatch(word) or _ROMAN_NUMERAL.fullmatch(word) or word.endswith(("'s", "’s", "n't", "n’t")):
+    if len(word) > _LONGEST_WORD or not _LATIN_WORD.fullmatch(word):
+        return WordClass.OTHER
+    if _ROMAN_NUMERAL.fullmatch(word) or word.endswith(("'s", "’s", "n't", "n’t")):
         return WordClass.OTHER
     if "-" in word and word.partition("-")[0] in CLOSED_CLASSES:
         return WordClass.ADJECTIVE  # "three-fourths", "in-house": they qualify
@@ -150,7 +157,7 @@ def word_class(word: str) -> WordClass:
     return WordClass.ADJECTIVE if weights[ADJECTIVE] else WordClass.NOUN_OR_VERB
 
 
-@cache
+@bounded_cache
 def usage(word: str, part_of_speech: str) -> float:
     """How often WordNet's corpus has a lower-case word as this part of speech: 0 never could, 0.5 could but was not."""
     wordnet = open_wordnet()
@@ -158,7 +165,7 @@ def usage(word: str, part_of_speech: str) -> float:
     return max((wordnet.usage(lemma, part_of_speech) + 0.5 for lemma in lemmas), default=0.0)
 
 
-@cache
+@bounded_cache
 def singular(word: str) -> str:
     """The base form of a lower-case noun; the word itself when WordNet knows no shorter one."""
     lemmas = open_wordnet().lemmas(word, NOUN)
@@ -170,7 +177,7 @@ def singular(word: str) -> str:
     return word
 
 
-@cache
+@bounded_cache
 def is_common_word(word: str) -> bool:
     """Whether a lower-case word is written so in English: WordNet spells one of its first senses without capitals."""
     wordnet = open_wordnet()

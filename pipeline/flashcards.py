@@ -20,7 +20,7 @@ _SHORTEST, _LONGEST = 8, 30  # words of an example that reads well
 _LONGEST_TEXT = 600  # characters of an example, whatever else
 _LOOKED_AT = 300  # places among which the example is chosen
 _SYNONYMS = 5
-_SECOND_SENTENCE = re.compile(r"\w{3,}[.!?] \w")
+_SECOND_SENTENCE = re.compile(r"\w{3}[.!?] \w")  # not {3,}: a long word would cost its length squared
 
 
 def make_cards(
@@ -81,7 +81,9 @@ def _best_example(term: Term, sentences: Sequence[Sentence], used: Counter[int])
     pattern = _pattern(term.text)
     numbers = dict.fromkeys(number for number, _, _ in term.candidate.places)
     holding = islice((number for number in numbers if pattern.search(sentences[number].text)), _LOOKED_AT)
-    return max(holding, key=lambda number: _example_quality(sentences[number]) - used[number])
+    return max(
+        holding, key=lambda number: _example_quality(sentences[number]) - used[number], default=next(iter(numbers))
+    )
 
 
 def _example_quality(sentence: Sentence) -> float:

@@ -2,19 +2,31 @@
 
 There is no tagger yet: WordNet's parts of speech, closed classes, endings and the neighbouring words decide what is
 an adjective or a noun. Finds runs of adjectives and nouns that end in a noun, the runs within them, and "noun of
-noun" where WordNet has it or it comes again. It ranks nothing.
+noun" where WordNet has it or it comes again. It ranks nothing. Of more words and candidates than any real document
+has, the rarest are left out and counted.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.context import Sentence
-from pipeline.english import GENERIC_ADJECTIVES, GENERIC_NOUNS, WordClass, singular, usage, word_class, word_set
+from pipeline.english import (
+    GENERIC_ADJECTIVES,
+    GENERIC_NOUNS,
+    VOCABULARY,
+    WordClass,
+    singular,
+    usage,
+    word_class,
+    word_set,
+)
 from pipeline.wordnet import ADJECTIVE, NOUN, VERB, open_wordnet
 
 PHRASE, WORD = "phrase", "word"
 _LONGEST = 4
 _LONGEST_KNOWN = 5  # of phrases that WordNet has
+_MOST = 400_000  # candidates at a time, each about half a kilobyte: a manual of a million words has as many
 
 
 @dataclass(slots=True)
@@ -34,22 +46,49 @@ class Candidate:
         return len(self.places)
 
 
-Candidates = dict[tuple[str, ...], Candidate]
+class Candidates(dict[tuple[str, ...], Candidate]):
+    """Candidates by key. `dropped`: how many there was no room for; `rare_words`: how many were not looked at."""
+
+    dropped = 0
+    rare_words = 0
 
 
 def find_phrases(sentences: Sequence[Sentence], on_progress: Callable[[float], None]) -> Candidates:
-    """Candidates by key. `on_progress` gets the share of the sentences done, 0-1."""
-    found: Candidates = {}
+    """All phrases. `on_progress` gets the share of the sentences done, 0-1."""
+    found = Candidates()
+    vocabulary = Counter(token.lower() for sentence in sentences for token in sentence.tokens)
+    found.rare_words = max(0, len(vocabulary) - VOCABULARY)
+    common = {word for word, _ in vocabulary.most_common(VOCABULARY)} if found.rare_words else None
+    del vocabulary
     for number, sentence in enumerate(sentences):
         if not sentence.is_noise:
             words = [token.lower() for token in sentence.tokens]
+            if common is not None:
+                words = [word if word in common else "" for word in words]
             classes = classify(words)
             for start, end in _noun_runs(words, classes):
                 _collect_run(found, number, words, start, end)
             _collect_of_phrases(found, number, words, classes)
         if number % 500 == 0:
             on_progress(number / len(sentences))
-    return {key: candidate for key, candidate in found.items() if candidate.lemma is not None or _is_phrase(candidate)}
+            if len(found) > _MOST:
+                _drop_rarest(found)
+    for key in [key for key, entry in found.items() if entry.lemma is None and not _is_phrase(entry)]:
+        del found[key]
+    return found
+
+
+def _drop_rarest(found: Candidates) -> None:
+    """Halve the candidates: those that have come but once go first, then those of two places, and so on.
+
+    What is frequent throughout comes again and stays, as in the lossy counting of Manku and Motwani (2002).
+    """
+    before, rare = len(found), 1
+    while len(found) > _MOST // 2:
+        for key in [key for key, candidate in found.items() if candidate.frequency <= rare]:
+            del found[key]
+        rare *= 2
+    found.dropped += before - len(found)
 
 
 def _is_phrase(candidate: Candidate) -> bool:
@@ -178,4 +217,4 @@ def _in_wordnet(key: Sequence[str], words: Sequence[str]) -> str | None:
     forms = [" ".join(words), " ".join(key)]
     if len(key) == 2:
         forms += ["-".join(key), "".join(key)]  # "health care" stands there as "healthcare"
-    return next((form for form in forms if wordnet.senses(form, NOUN)), None)
+    return next((form for form in forms if wordnet.has(form, NOUN)), None)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.context import Sentence
-from pipeline.english import CLOSED_CLASSES, is_common_word, singular, zipf
+from pipeline.english import CLOSED_CLASSES, VOCABULARY, is_common_word, singular, zipf
 from pipeline.merge import Term
 from pipeline.phrases import PHRASE, WORD
 
@@ -38,7 +38,7 @@ class Scored:
 
 def score(terms: Sequence[Term], sentences: Sequence[Sentence]) -> list[Scored]:
     """All terms, best first."""
-    surprise = _surprise(sentences)
+    surprise = _surprise(sentences, {part for term in terms for word in term.candidate.key for part in word.split("-")})
     standing = _standing(terms)
     scored = [
         Scored(term, _score(term, standing[number], surprise, len(sentences))) for number, term in enumerate(terms)
@@ -73,8 +73,8 @@ def _score(term: Term, standing: float, surprise: dict[str, float], sentences: i
     return result * _NAME if term.is_name else result
 
 
-def _surprise(sentences: Sequence[Sentence]) -> dict[str, float]:
-    """How many times commoner a word is here than in general English, as log10, from 0.1; by word and base form."""
+def _surprise(sentences: Sequence[Sentence], wanted: set[str]) -> dict[str, float]:
+    """How many times commoner a word is here than in general English, as log10, from 0.1; by word or base form."""
     counts: Counter[str] = Counter()
     total = 0
     for sentence in sentences:
@@ -84,10 +84,12 @@ def _surprise(sentences: Sequence[Sentence]) -> dict[str, float]:
             for part in word.split("-"):
                 counts[part] += 1
     lemmas: Counter[str] = Counter()
-    for word, count in counts.items():
-        lemmas[singular(word)] += count
+    for word, count in counts.most_common(VOCABULARY) if len(counts) > VOCABULARY else counts.items():
+        base = singular(word)
+        if base in wanted:
+            lemmas[base] += count
     result = {}
-    for word in {*counts, *lemmas}:
+    for word in sorted(wanted & (counts.keys() | lemmas.keys())):
         count = max(counts[word], lemmas[word])
         here = math.log10(count / max(total, 1000)) + 9
         result[word] = max(0.1, here - max(zipf(word), _UNSEEN))

@@ -48,7 +48,7 @@ def _worth_learning(word: str) -> bool:
 
 
 def _by_lemma(places: dict[str, list[tuple[int, int, int]]], uses: dict[str, Counter[str]]) -> Candidates:
-    found: Candidates = {}
+    found = Candidates()
     for word, word_places in places.items():
         counts = uses.get(word, Counter())
         choice = next(((part, lemma) for part, _ in counts.most_common() for lemma in _lemmas(word, part)), None)

@@ -72,7 +72,9 @@ def test_the_image_is_built_on_the_projects_python_and_runs_the_worker_as_nobody
     assert re.findall(r"^USER (.*)$", DOCKERFILE, re.M) not in ([], ["root"])
     command = json.loads(re.findall(r"^CMD (.*)$", DOCKERFILE, re.M)[0])
     assert ["exec", *command] == shlex.split(dev.procfile()["worker"])
-    assert re.findall(r"requirements\S*\.txt", re.sub(r"#.*", "", DOCKERFILE)) == ["requirements.txt"] * 2
+    named = re.findall(r"requirements\S*\.txt", re.sub(r"#.*", "", DOCKERFILE))
+    assert named == ["requirements.txt", "requirements-ocr.txt"] * 2
+    assert "tesseract-ocr-eng" in DOCKERFILE
 
 
 def test_no_secret_and_no_local_server_gets_into_the_image() -> None:
@@ -80,7 +82,8 @@ def test_no_secret_and_no_local_server_gets_into_the_image() -> None:
     assert ".*" in ignored  # .env, .git, .venv, .docdeck
     assert "requirements-local.txt" in ignored
     assert not any(path.name in ignored for path in SERVICE)
-    assert not {"pipeline", "web", "queue_lib.lua", "gunicorn.conf.py", "requirements.txt"} & set(ignored)
+    needed = {"pipeline", "web", "queue_lib.lua", "gunicorn.conf.py", "requirements.txt", "requirements-ocr.txt"}
+    assert not needed & set(ignored)
 
 
 def test_every_variable_that_the_service_reads_stands_in_env_example() -> None:
@@ -97,4 +100,4 @@ def test_every_program_that_a_test_needs_stands_in_apt_packages() -> None:
     needed = set()
     for path in (ROOT / "tests").rglob("*.py"):
         needed |= set(re.findall(r"\bneed\(\"[^\"]+\", \"([^\"]+)\"\)", path.read_text()))
-    assert needed <= packages
+    assert needed | {"tesseract-ocr-eng"} <= packages

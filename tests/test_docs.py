@@ -67,7 +67,7 @@ def test_every_route_of_the_api_stands_in_readme_and_the_reverse(
 def test_every_package_that_is_required_is_explained_in_readme() -> None:
     table = README.partition("\n## What it stands on\n")[2]
     explained = set(re.findall(r"[a-z0-9-]+", " ".join(re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE))))
-    for name in ("requirements.txt", "requirements-local.txt", "requirements-dev.txt"):
+    for name in ("requirements.txt", "requirements-local.txt", "requirements-dev.txt", "requirements-ocr.txt"):
         own = (ROOT / name).read_text().partition("# What those bring along.")[0]
         packages = set(re.findall(r"^([a-z0-9-]+)==", own, re.MULTILINE))
         assert packages
@@ -151,7 +151,7 @@ HELD_BY = {
         "test_child.py::test_a_child_whose_worker_was_killed_ends_even_if_it_hangs",
         "test_worker.py::test_a_document_that_takes_too_long_is_given_up_after_three_attempts_with_a_sentence",
     ],
-    "a document cannot be read (locked, scanned, cut, not English, no document at all)": [
+    "a document cannot be read (locked, damaged, without text, not English, a bomb, no document at all)": [
         "test_service.py::test_a_document_that_cannot_be_used_fails_with_a_sentence_and_leaves_nothing_behind",
     ],
     "somebody else's file server is away or slow": [

@@ -244,6 +244,19 @@ def test_bar_and_stage_show_what_a_worker_writes_and_an_unknown_stage_is_shown_a
         expect(bar).to_be_hidden()
 
 
+def test_what_was_left_out_of_a_document_is_told_beside_its_cards(page: Page, service: Service) -> None:
+    job_id = str(uuid.uuid4())
+    notes = ["10 of 100 pages could not be read; the cards are from the others.", "90 words were left out."]
+    result = {"flashcards": [{"id": "1", "word": "aquifer"}], "stages": {"stage1": {"notes": notes}}}
+    fields: dict[str, str | int] = {"status": "completed", "createdAt": int(time.time() * 1000)}
+    with redis.Redis.from_url(service.env["UPSTASH_REDIS_URL"]) as db:
+        db.hset(f"job:{job_id}", mapping={**fields, "result": json.dumps(result)})
+    remember_job(page, job_id, "report.pdf")
+    expect(page.locator(".note")).to_have_text(" ".join(notes))
+    expect(page.locator(".note")).to_be_in_viewport()
+    expect(page.locator(".word")).to_have_text("aquifer")
+
+
 # When it goes wrong -----------------------------------------------------------------------------------------------
 
 

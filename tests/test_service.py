@@ -87,7 +87,7 @@ PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001
 @pytest.mark.parametrize(
     ("content", "name", "words"),
     [
-        (PNG, "scan.pdf", ["PNG", "PDF"]),
+        (PNG, "scan.pdf", ["picture"]),
         (locked_pdf(), "locked.pdf", ["password"]),
         (image_pdf(), "scan.pdf", ["text"]),
         (PDF[: len(PDF) // 3], "cut.pdf", ["damaged"]),

@@ -97,7 +97,9 @@ function take(job, answer) {
 
 function complete(job, result) {
   try {
-    job.cards = JSON.parse(result).flashcards.filter((card) => card.word);
+    const { flashcards, stages } = JSON.parse(result);
+    job.cards = flashcards.filter((card) => card.word);
+    job.omissions = (stages?.stage1?.notes ?? []).join(" "); // another worker's result has none
   } catch {
     return fail(job, "unreadable");
   }
@@ -157,10 +159,11 @@ function showProgress(job) {
 function showNote(job) {
   const note = find(".note", job.row);
   // The count beside the name says it to the eye; the note says it to the ear.
-  note.parentElement.classList.toggle("unseen", job.state === "completed" && job.cards.length > 0);
+  note.parentElement.classList.toggle("unseen", job.state === "completed" && job.cards.length > 0 && !job.omissions);
   if (job.error?.sentence) quote(note, job.error.sentence, "en");
   else if (job.error) say(note, job.error.key, job.error.given);
   else if (job.state === "expired") say(note, "expired");
+  else if (job.state === "completed" && job.cards.length && job.omissions) quote(note, job.omissions, "en");
   else if (job.state === "completed") say(note, job.cards.length ? "ready" : "noCards", { count: job.cards.length });
   else say(note, `stages.${OPEN.includes(job.state) && job.stage ? job.stage : job.state}`);
 }

@@ -1,5 +1,7 @@
 """Stage 1 gives back what was printed: words whole, furniture gone, pages right, each bad file its sentence."""
 
+import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -91,10 +93,33 @@ def test_ordinary_text_with_words_in_ff_is_left_alone() -> None:
     )
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "cp1258"]
+)
 def test_text_is_read_in_its_encoding(tmp_path: Path, encoding: str) -> None:
     text = f"{' '.join(PROSE)} The café was “closed” that day."
-    assert "The café was “closed” that day." in text_of(read(tmp_path, text.encode(encoding)))
+    data = text.encode(encoding)
+    assert text in text_of(read(tmp_path, data))
+
+
+def test_vietnamese_names_in_their_old_code_page_are_read(tmp_path: Path) -> None:
+    # It has letters with a circumflex, a breve or a horn, and puts the marks of tones behind them.
+    names = " Ông Đặng và bà Nguyễn ở Đà Nẵng: so they were called, and so were Lê Thị Hồng Gấm and Trần Văn Ơn."
+    parts = unicodedata.normalize("NFD", names)
+    for letter in "âêôăơưÂÊÔĂƠƯ":
+        base = unicodedata.normalize("NFD", letter)
+        parts = re.sub(f"{base[0]}([\u0300\u0301\u0303\u0309\u0323]?){base[1]}", rf"{letter}\1", parts)
+    data = (" ".join(PROSE) + parts * 3).encode("cp1258")
+    assert names.strip() in text_of(read(tmp_path, data))
+
+
+def test_some_broken_characters_do_not_make_utf8_something_else(tmp_path: Path) -> None:
+    data = f"{' '.join(PROSE)} “Closed”, said the café’s owner — “for good”.".encode() + b" Bye \xff now."
+    assert "“Closed”, said the café’s owner — “for good”. Bye now." in text_of(read(tmp_path, data))
+
+
+def test_a_text_with_some_nuls_is_read_without_them(tmp_path: Path) -> None:
+    assert text_of(read(tmp_path, "\n".join(PROSE).replace("rain", "ra\0in").encode())) == "\n".join(PROSE)
 
 
 def test_form_feeds_part_the_pages_of_a_text() -> None:
@@ -125,8 +150,8 @@ def test_a_locked_pdf_is_told_so(tmp_path: Path) -> None:
     assert "locked with a password" in sentence_for(tmp_path, encrypt(make_pdf([PROSE]), "secret", "owner"))
 
 
-def test_a_pdf_without_text_is_told_to_be_a_scan(tmp_path: Path) -> None:
-    assert "no text in it: its pages are pictures" in sentence_for(tmp_path, make_pdf([[], []]))
+def test_a_pdf_without_text_is_told_so(tmp_path: Path) -> None:
+    assert "no text in it: its pages are empty" in sentence_for(tmp_path, make_pdf([[], []]))
 
 
 def test_a_pdf_that_is_cut_off_is_told_so(tmp_path: Path) -> None:
@@ -137,21 +162,50 @@ def test_a_pdf_that_is_cut_off_is_told_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "kind"),
     [
-        (b"\x89PNG\r\n\x1a\n" + bytes(99), "a PNG picture"),
-        (b"\xff\xd8\xff\xe0" + bytes(99), "a JPEG picture"),
-        (b"PK\x03\x04" + bytes(99) + b"word/document.xml", "a Word document (DOCX)"),
+        (b"GIF89a" + bytes(99), "a GIF picture"),
         (b"PK\x03\x04" + bytes(99), "a ZIP archive"),
+        (b"PK\x03\x04" + bytes(99) + b"xl/workbook.xml", "an Excel sheet (XLSX)"),
         (b"<!DOCTYPE html><p>hello", "a web page (HTML)"),
+        (b"\xef\xbb\xbf\n<!-- saved from - url -->\n<!-- and -->\n<HTML lang='en'><p>hello", "a web page (HTML)"),
+        (b"<?xml version='1.0'?><!DOCTYPE html PUBLIC><html>", "a web page (HTML)"),
+        (b"<?xml version='1.0'?><article>", "an XML file"),
         (b"{\\rtf1 hello}", "an RTF document"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), "an old Office document (.doc, .xls or .ppt)"),
     ],
 )
 def test_other_formats_are_named_with_what_is_accepted(tmp_path: Path, data: bytes, kind: str) -> None:
     sentence = sentence_for(tmp_path, data)
-    assert f"This file is {kind}, not a PDF, plain text or Markdown document." in sentence
+    assert sentence.startswith(f"This file is {kind}. Docdeck reads PDF, Word documents (DOCX), plain text, Markdown")
+
+
+def test_an_office_document_with_a_password_is_told_so(tmp_path: Path) -> None:
+    data = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99) + "EncryptedPackage".encode("utf-16-le")
+    assert "locked with a password" in sentence_for(tmp_path, data)
 
 
 def test_binary_junk_is_refused(tmp_path: Path) -> None:
-    assert "not a PDF, plain text or Markdown document" in sentence_for(tmp_path, bytes(range(256)) * 9)
+    assert "Docdeck reads PDF, Word documents (DOCX), plain text" in sentence_for(tmp_path, bytes(range(256)) * 9)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "A file that begins with %PDF-1.7 is one that a reader of such files will open.\n",
+        "%PDF-1.7 is what stands at the head of such files.\n",
+        "The header:\n%PDF-1.4\nstands in a line of its own.\n",
+    ],
+)
+def test_a_text_that_only_speaks_of_pdf_is_a_text(tmp_path: Path, head: str) -> None:
+    assert "such files" in text_of(read(tmp_path, (head + "\n".join(PROSE) + " So are such files.").encode()))
+
+
+def test_a_pdf_behind_some_junk_is_a_pdf(tmp_path: Path) -> None:
+    assert read(tmp_path, b"HTTP/1.1 200 OK\r\n\r\n" + make_pdf([PROSE])).lines[0].style.size == 11
+
+
+def test_markdown_with_a_comment_first_is_markdown(tmp_path: Path) -> None:
+    source = "<!-- a comment -->\n# The Valley\n\n" + "\n".join(PROSE) + "\n\n## Rain\n\nIt came."
+    assert [line.text for line in read(tmp_path, source.encode()).lines if line.heading] == ["The Valley", "Rain"]
 
 
 def test_an_empty_file_is_told_so(tmp_path: Path) -> None:
