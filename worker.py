@@ -215,8 +215,11 @@ class Worker:
         said = b""
         while time.monotonic() < ends:
             self._tick(job, percent, stage)
-            if not connection.wait([pipe, sentinel], HEARTBEAT):
+            ready = connection.wait([pipe, sentinel], HEARTBEAT)
+            if not ready:
                 continue
+            if pipe not in ready:  # dead, with its end of the pipe in the hands of an orphan
+                raise EOFError
             said += hear(pipe)
             *lines, said = said.split(b"\n")
             for line in lines:
