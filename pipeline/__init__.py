@@ -142,7 +142,7 @@ def _process(
         report["sentences"] = len(sentences)
     with run.stage(4, "phrases", 30, 55) as report:
         phrases = find_phrases(sentences, run.advance)
-        report |= {"candidates": len(phrases), "dropped": phrases.dropped, "rare_words_left_out": phrases.rare_words}
+        report |= {"candidates": len(phrases), "rare_words_left_out": phrases.rare_words}
     with run.stage(7, "words", 55, 65) as report:
         words = find_words(sentences, run.advance)
         report["candidates"] = len(words)

@@ -26,7 +26,6 @@ from pipeline.wordnet import ADJECTIVE, NOUN, VERB, open_wordnet
 PHRASE, WORD = "phrase", "word"
 _LONGEST = 4
 _LONGEST_KNOWN = 5  # of phrases that WordNet has
-_MOST = 400_000  # candidates at a time, each about half a kilobyte: a manual of a million words has as many
 
 
 @dataclass(slots=True)
@@ -47,9 +46,8 @@ class Candidate:
 
 
 class Candidates(dict[tuple[str, ...], Candidate]):
-    """Candidates by key. `dropped`: how many there was no room for; `rare_words`: how many were not looked at."""
+    """Candidates by key. `rare_words`: how many words were not looked at, as no real document has so many."""
 
-    dropped = 0
     rare_words = 0
 
 
@@ -71,24 +69,9 @@ def find_phrases(sentences: Sequence[Sentence], on_progress: Callable[[float], N
             _collect_of_phrases(found, number, words, classes)
         if number % 500 == 0:
             on_progress(number / len(sentences))
-            if len(found) > _MOST:
-                _drop_rarest(found)
     for key in [key for key, entry in found.items() if entry.lemma is None and not _is_phrase(entry)]:
         del found[key]
     return found
-
-
-def _drop_rarest(found: Candidates) -> None:
-    """Halve the candidates: those that have come but once go first, then those of two places, and so on.
-
-    What is frequent throughout comes again and stays, as in the lossy counting of Manku and Motwani (2002).
-    """
-    before, rare = len(found), 1
-    while len(found) > _MOST // 2:
-        for key in [key for key, candidate in found.items() if candidate.frequency <= rare]:
-            del found[key]
-        rare *= 2
-    found.dropped += before - len(found)
 
 
 def _is_phrase(candidate: Candidate) -> bool:
