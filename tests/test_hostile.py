@@ -50,7 +50,12 @@ WORST = [
 
 
 LONG = {
-    "a-million-different-compounds.txt", "a-million-headings.txt", "a-million-kids-that-are-one-page.pdf",
+    "a-million-broken-words.txt", "a-million-bullets.txt", "a-million-different-compounds.txt",
+    "a-million-font-changes.pdf", "a-million-headings.txt", "a-million-letters-in-one-place.pdf",
+    "a-million-lines-of-a-letter.txt", "a-million-markdown-headings.txt", "a-million-marks.pdf",
+    "a-million-nouns-in-a-row.txt", "a-million-words-with-of-between.txt", "note-that-is-shown-a-million-times.docx",
+    "one-sentence-of-5-mb.txt", "picture-of-ten-thousand-scans.jpg",
+    "to-unicode-that-makes-a-megabyte-of-each-letter.pdf", "a-million-kids-that-are-one-page.pdf",
     "a-million-lines-of-a-hyphen.txt", "a-million-moves.pdf", "a-million-names.txt", "a-million-text-objects.pdf",
     "a-million-words-in-one-sentence.txt", "a-page-for-each-word.txt", "fifty-mb-of-one-article.txt",
     "fifty-pages-of-20-mb-of-nothing.pdf", "forms-that-laugh-a-billion-times.pdf", "gigabyte-of-empty-paragraphs.docx",
