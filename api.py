@@ -11,6 +11,7 @@ import json
 import re
 import threading
 import time
+import traceback
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
@@ -92,7 +93,7 @@ def submit(upload: Request, queue: Queue, files: Storage) -> str:
     if priority is not None:
         payload["priority"] = priority
     try:
-        files.create_job(payload, options, size)
+        files.create_job(payload, options, size, idempotency_key)
     except storage.Unavailable:
         withdraw(files, key)
         raise
@@ -214,6 +215,8 @@ def look_after(queue: Queue, ended: threading.Event) -> None:
             if away_since is None:
                 away_since = time.monotonic()
                 log("redis is away", "error", error=str(error))
+        except Exception:  # noqa: BLE001  a bug of ours, said; without this thread nothing would be looked after
+            log("a bug in the API's care for the queue", "error", cause=traceback.format_exc())
         else:
             if away_since is not None:
                 log("redis is back", seconds=round(time.monotonic() - away_since, 1))

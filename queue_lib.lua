@@ -73,7 +73,7 @@ end
 -- Whoever takes a job out of a line lets the user's next one in: nobody else has to think of it.
 local function leave(list, id)
   local user = redis.call('HGET', list .. ':owner', id)
-  if redis.call('ZREM', list .. ':open', id) == 0 and not user then return end
+  redis.call('ZREM', list .. ':open', id)
   if not user then return end    -- a stranger's id in our index: it had no window to give back
   redis.call('HDEL', list .. ':owner', id)
   if redis.call('HINCRBY', list .. ':window', user, -1) <= 0 then
@@ -128,7 +128,8 @@ local function ended_elsewhere(job)
     take_out(job)
     expire(job)
   elseif job.status == 'failed' then
-    bury(job, redis.call('HGET', 'job:' .. job.id, 'error') or 'failed in a worker that gave no reason')
+    local told = redis.call('HGET', 'job:' .. job.id, 'error')
+    bury(job, told and told ~= '' and told or 'failed in a worker that gave no reason')
   else
     return false
   end
@@ -158,6 +159,7 @@ local function adopt(job, list, raw, entry)
   save(job, 'list', job.list, 'user', job.user, 'payload', raw, 'run', 0, 'attempts', 0)
   redis.call('HSETNX', 'job:' .. job.id, 'status', 'queued')
   redis.call('HSETNX', 'job:' .. job.id, 'createdAt', now)
+  redis.call('PERSIST', 'job:' .. job.id)   -- whatever its producer thought: what waits must not fade
 end
 
 local function intake(list)
@@ -291,6 +293,7 @@ end
 -- → {'queued' | 'already' | 'full' | 'too many', the id of the job that stands for this upload}
 function verbs.enqueue(id, list, user, payload, key, ...)
   local job, same = load(id), Q .. ':same:' .. #user .. ':' .. user .. ':' .. key
+  if job.strange then return redis.error_reply('WRONGTYPE job:' .. id .. ' is no job') end
   if job.at then return {'already', id} end
   local first = key ~= '' and redis.call('GET', same)
   if first then return {'already', first} end
@@ -451,10 +454,10 @@ function verbs.whereabouts(...)
   return places
 end
 
--- A bare push whose hash is old and has nothing of ours: still in a list (then it is taken in), or gone with the
+-- A bare push whose hash is old and has nothing of ours: still in a list (to be adopted, or not), or gone with the
 -- worker that popped it. Gone is said only when it is seen twice, as its pointer may be on the way to a claim, or a
 -- worker of somebody else's be at it, which may take as long as any may.
-function verbs.seek(id)
+function verbs.seek(id, whether)
   local job = load(id)
   if job.at or job.strange then return 'known' end
   local taken = job.status == 'processing'
@@ -463,9 +466,11 @@ function verbs.seek(id)
       for _, raw in ipairs(redis.call('LRANGE', list, from, from + 999)) do
         local entry = string.find(raw, id, 1, true) and decode(raw)
         if entry and entry.jobId == id then
-          redis.call('LREM', list, 0, raw)
-          adopt(job, list, raw, entry)
-          enter(job)
+          if whether == 'adopt' then
+            redis.call('LREM', list, 0, raw)
+            adopt(job, list, raw, entry)
+            enter(job)
+          end
           return 'known'
         end
       end

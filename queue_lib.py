@@ -41,6 +41,7 @@ from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import ExponentialBackoff
+from redis.commands.core import Script
 from redis.retry import Retry
 
 NORMAL = "document_queue"
@@ -57,6 +58,8 @@ Unavailable = redis.RedisError
 WrongPassword = redis.AuthenticationError
 
 _LUA = Path(__file__).with_name("queue_lib.lua").read_text()
+# What Redis says when a script of ours does what it must not: a bug, which no waiting mends.
+_OUR_FAULT = re.compile(r"(?:ERR )?(?:user_script|Error (?:running|compiling) script)|WRONGTYPE")
 _JOB_ID = re.compile(r"[!-~]{1,200}")
 
 
@@ -120,6 +123,7 @@ class Queue:
         self.look_interval = lease / 12
         self.block = block
         self.ttl = ttl
+        self.max_attempts = max_attempts
         self._bare_wait = bare_wait
         self._next_look = 0.0
         self._longest_block = 0.0
@@ -197,7 +201,7 @@ class Queue:
         fields = [part for name, value in (options or {}).items() for part in (name, value)]
         place = LISTS[2 - payload.get("priority", PRIORITIES["normal"])]
         arguments = ["enqueue", self._settings, payload["jobId"], place, payload["userId"], entry, key, *fields]
-        word, job_id = self._enqueue_script(args=arguments)
+        word, job_id = self._run(self._enqueue_script, arguments)
         if word == "full":
             raise Full("Too many documents are waiting at the moment. Please try again in a few minutes.")
         if word == "too many":
@@ -217,7 +221,7 @@ class Queue:
         created = int(told) if told.isdecimal() and len(told) < 16 else 0
         unseen = "at" not in stored and stored.get("status") in ("queued", "processing")
         forgotten = unseen and created < (time.time() - 60) * 1000
-        if forgotten and self._call("seek", job_id) == "known":
+        if forgotten and self._call("seek", job_id, "") == "known":
             stored = self._fields(job_id)
         answer: dict[str, Any] = {name: stored[name] for name in WIRE_FIELDS if name in stored}
         answer["status"] = _status(stored)
@@ -230,7 +234,7 @@ class Queue:
     def cancel(self, job_id: str) -> str:
         """Says "cancelled" if it waited, "cancelling" if it runs and will end in seconds, else "over" or "unknown"."""
         answer = self._call("cancel", job_id)
-        if answer == "unknown" and self._fields(job_id) and self._call("seek", job_id) == "known":
+        if answer == "unknown" and self._fields(job_id) and self._call("seek", job_id, "adopt") == "known":
             answer = self._call("cancel", job_id)  # a bare push that nobody had looked at yet
         return answer
 
@@ -241,7 +245,8 @@ class Queue:
     def reason(self, job_id: str) -> list[str]:
         """Why a job is in the dead list: the sentence for its user, and, if it is another, what happened."""
         stored = self._fields(job_id)
-        return [stored[name].strip().splitlines()[-1] for name in ("error", "cause") if stored.get(name, "").strip()]
+        told = [stored[name].strip().splitlines()[-1] for name in ("error", "cause") if stored.get(name, "").strip()]
+        return told or ["It failed without a reason."]
 
     # For the operator -----------------------------------------------------------------------------------------------
 
@@ -330,15 +335,15 @@ class Queue:
         Says of that job: "mine", "cancel" (mine, but its user wants it no more) or "lost" (somebody else's by now).
         """
         mine = (job.id, job.run, progress, stage) if job else ("", 0, 0, "")
+        self._next_look = time.monotonic() + self.look_interval  # also after one that failed, which takes its time
         own, soonest, paused = self._call("look_after", self.worker, *mine)
-        self._next_look = time.monotonic() + self.look_interval
         self._longest_block = self.block if soonest < 0 else min(self.block, soonest / 1000)
         self._paused = paused == 1
         return own
 
     def beat(self, job: Job, progress: int, stage: str) -> str:
-        """`look_after`, when it is time for it: a busy worker calls this as often as it likes."""
-        return "mine" if time.monotonic() < self._next_look else self.look_after(job, progress, stage)
+        """`look_after`, when it is time for it, else "": a busy worker calls this as often as it likes."""
+        return "" if time.monotonic() < self._next_look else self.look_after(job, progress, stage)
 
     def leave(self) -> None:
         """On the way out: the wait's connection is closed first, so that it pops nothing more, then one last look."""
@@ -368,7 +373,16 @@ class Queue:
         return self._call("release", job.id, job.run) == "ok"
 
     def _call(self, verb: str, *arguments: str | int) -> Any:
-        return self._script(args=[verb, self._settings, *arguments])
+        return self._run(self._script, [verb, self._settings, *arguments])
+
+    @staticmethod
+    def _run(script: Script, arguments: list[Any]) -> Any:
+        try:
+            return script(args=arguments)
+        except redis.ResponseError as error:
+            if _OUR_FAULT.match(str(error)):
+                raise RuntimeError(f"the queue's script failed: {error}") from error
+            raise
 
     def _fields(self, job_id: str) -> dict[str, str]:
         try:

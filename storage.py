@@ -51,11 +51,19 @@ class Refused(Exception):
 class Storage:
     """One bucket and one database. Safe to share between threads; build it after a fork, never before.
 
-    pool: connections to each. answer: seconds that MongoDB has for an answer.
+    pool: connections to each. answer: seconds that MongoDB has for an answer. silence: seconds for which the bucket may
+    say nothing; one that takes in ten files of 50 MB at once is silent for a while.
     """
 
     def __init__(
-        self, bucket: str, mongodb_uri: str, *, endpoint: str | None = None, pool: int = 10, answer: float = 10
+        self,
+        bucket: str,
+        mongodb_uri: str,
+        *,
+        endpoint: str | None = None,
+        pool: int = 10,
+        answer: float = 10,
+        silence: float = 20,
     ) -> None:
         self.bucket = bucket
         self._endpoint = endpoint
@@ -66,7 +74,7 @@ class Storage:
             signature_version="s3v4",
             s3={"addressing_style": "path" if endpoint else "auto"},
             connect_timeout=min(answer, 3),
-            read_timeout=20,  # a bucket that takes in ten files of 50 MB at once is silent for a while
+            read_timeout=silence,
             retries={"mode": "standard", "total_max_attempts": 3},
             max_pool_connections=pool,
         )
@@ -133,18 +141,19 @@ class Storage:
             return None
         return key if key and bucket == self.bucket else None
 
-    def fetch(self, url: str, target: Path, tick: Callable[[], None]) -> None:
-        """Download a job's document; `tick` is called all the time and may raise to end it.
+    def fetch(self, url: str, target: Path, given_up: Callable[[], bool]) -> None:
+        """Download a job's document; `given_up` is asked all the time, and ends it.
 
         Our own bucket is read with a link of our own making: the job's may have expired, or name a private bucket.
         Raises `Refused` for what is not there or too large, `Transient` and `Unavailable` for what may work later.
         """
         key = self.key_of(url)
         try:
-            download(self.link(key) if key else url, target, tick)
+            download(self.link(key) if key else url, target, given_up)
         except Forbidden as error:
-            if key:  # our own keys are wrong, or the clock is: no document's fault
-                raise Unavailable(str(error)) from error
+            if key:
+                self.ping_files()  # Unavailable if our keys are wrong, or the clock is; else it is this one key
+                raise Transient(str(error)) from error
             raise Refused(f"The file could not be downloaded: {error}.") from error
         except Transient:
             if key:
@@ -153,7 +162,7 @@ class Storage:
 
     # Records --------------------------------------------------------------------------------------------------------
 
-    def create_job(self, payload: Mapping[str, Any], options: Mapping[str, str], size: int) -> None:
+    def create_job(self, payload: Mapping[str, Any], options: Mapping[str, str], size: int, key: str = "") -> None:
         """Write the record of a job that is about to be enqueued, with all that it takes to enqueue it again."""
         record = {
             "_id": payload["jobId"],
@@ -164,6 +173,7 @@ class Storage:
             "createdAt": _milliseconds(),
             "payload": dict(payload),
             "options": dict(options),
+            "key": key,
         }
         with _mongo_errors():
             self._database.jobs.insert_one(record)
@@ -177,7 +187,7 @@ class Storage:
         """Save a job's result once; False if one was saved already, by an earlier run: then that one stands."""
         with _mongo_errors():
             try:
-                self._database.results.insert_one({"_id": job_id, "userId": user, "savedAt": _milliseconds(), **result})
+                self._database.results.insert_one({**result, "_id": job_id, "userId": user, "savedAt": _milliseconds()})
                 new = True
             except DuplicateKeyError:
                 new = False
@@ -195,10 +205,10 @@ class Storage:
             self._database.jobs.create_index([("status", 1), ("createdAt", 1)])
 
     def waiting_jobs(self, older_than: float, younger_than: float) -> Iterator[dict[str, Any]]:
-        """The records that say "queued", of an age between the two: `_id`, `userId`, `payload`, `options`."""
+        """The records that say "queued", of an age between the two: `_id`, `userId`, `payload`, `options`, `key`."""
         now = _milliseconds()
         ages = {"$lt": now - int(older_than * 1000), "$gt": now - int(younger_than * 1000)}
-        fields = {"userId": 1, "payload": 1, "options": 1}
+        fields = {"userId": 1, "payload": 1, "options": 1, "key": 1}
         with _mongo_errors():
             yield from self._database.jobs.find({"status": "queued", "createdAt": ages}, fields)
 
@@ -221,12 +231,14 @@ class Storage:
             self._database.command("ping")
 
     def ping_files(self) -> None:
-        """Raises `Unavailable` unless the bucket answers."""
-        with _s3_errors():
+        """Raises `Unavailable` unless the bucket is there and takes our keys."""
+        try:
             self._s3.head_bucket(Bucket=self.bucket)
+        except (ClientError, BotoCoreError) as error:
+            raise Unavailable(f"the bucket cannot be used: {type(error).__name__}: {error}") from error
 
 
-def download(url: str, target: Path, tick: Callable[[], None]) -> None:
+def download(url: str, target: Path, given_up: Callable[[], bool]) -> None:
     """GET a document into a file, at most MAX_FILE bytes in FETCH_SECONDS, without following redirects."""
     ends = time.monotonic() + FETCH_SECONDS
     try:
@@ -239,10 +251,10 @@ def download(url: str, target: Path, tick: Callable[[], None]) -> None:
             length = answer.headers.get("Content-Length", "")
             if length.isdecimal() and int(length) > MAX_FILE:
                 raise Refused(TOO_LARGE)
-            # What is there, not a full chunk: a server that drips must not keep `tick` from being called. An answer
-            # that ends before its Content-Length raises here.
+            # What is there, not a full chunk, for the deadline's sake. An answer that ends before its length raises.
             while chunk := answer.raw.read1(CHUNK, decode_content=False):
-                tick()
+                if given_up():
+                    return
                 out.write(chunk)
                 if out.tell() > MAX_FILE:
                     raise Refused(TOO_LARGE)

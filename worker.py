@@ -87,7 +87,7 @@ class Worker:
         self.stall = stall
         self.deadline: float | None = None  # set by SIGTERM: when the job in hand has to end
         self.waiting = False
-        self.outage_since: float | None = None
+        self.outages: dict[str, float] = {}  # since when which server is away
         self.turned = time.monotonic()
         self.reconciled: float | None = None
         self.scratch = _scratch_folder()
@@ -102,9 +102,9 @@ class Worker:
             try:
                 self._reconcile()
                 job = self.queue.take(self._interruptible)
+                self._outage_ends("redis")
                 if job is not None:
                     self.handle(job)
-                self._outage_ends()
             except queue_lib.WrongPassword as error:
                 sys.exit(f"Redis refuses our password: {error}. Check UPSTASH_REDIS_URL.")
             except (storage.Unavailable, queue_lib.Unavailable) as error:
@@ -123,7 +123,7 @@ class Worker:
         """One run of one job, up to one of the queue's ends: this is the only place that decides which."""
         started = time.monotonic()
         try:
-            with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
+            with self._folder() as folder:
                 document = Path(folder) / "document"
                 self._download(job, document)
                 result = self._process(job, document)
@@ -151,12 +151,41 @@ class Worker:
 
     # A job's way ----------------------------------------------------------------------------------------------------
 
+    def _folder(self) -> "tempfile.TemporaryDirectory[str]":
+        try:
+            self.scratch.mkdir(exist_ok=True)  # somebody may have swept /tmp
+            return tempfile.TemporaryDirectory(dir=self.scratch)
+        except OSError as error:
+            raise storage.Unavailable(f"there is no folder for a download: {error.strerror}") from error
+
     def _download(self, job: Job, target: Path) -> None:
+        """Fetch the document in a thread: a server may be silent for longer than the loop may."""
         url = job.payload.get("fileUrl")
         if not isinstance(url, str):
             raise storage.Refused("The job names no file.")
-        self._tick(job, 0, "downloading")
-        self.files.fetch(url, target, lambda: self._tick(job, 0, "downloading"))
+        ends = time.monotonic() + storage.FETCH_SECONDS
+        ended: list[Exception | None] = []
+        given_up = threading.Event()
+
+        def fetch() -> None:
+            try:
+                self.files.fetch(url, target, given_up.is_set)
+                ended.append(None)
+            except Exception as error:  # noqa: BLE001  raised again below
+                ended.append(error)
+
+        thread = threading.Thread(target=fetch, daemon=True)
+        thread.start()
+        try:
+            while not ended:
+                self._tick(job, 0, "downloading")
+                if time.monotonic() > ends:
+                    raise storage.Transient(f"the download took longer than {storage.FETCH_SECONDS} seconds")
+                thread.join(HEARTBEAT)
+        finally:
+            given_up.set()
+        if ended[0]:
+            raise ended[0]
 
     def _process(self, job: Job, document: Path) -> str:
         """Run the pipeline on the document in a child; its result as JSON."""
@@ -180,22 +209,33 @@ class Worker:
             ours.close()
 
     def _listen(self, job: Job, sentinel: int, pipe: Connection) -> str:
+        """What the child says, to its end. Read as it comes: a child that a document owns may stop in mid-message."""
         ends = time.monotonic() + self.limits.seconds
         stage, percent = "starting", 0
+        said = b""
         while time.monotonic() < ends:
             self._tick(job, percent, stage)
-            if not connection.wait([pipe, sentinel], HEARTBEAT):
+            ready = connection.wait([pipe, sentinel], HEARTBEAT)
+            if not ready:
                 continue
-            word, *rest = json.loads(pipe.recv_bytes(MAX_RESULT))  # JSON, not pickle: a document may own its child
-            match word:
-                case "progress":
-                    stage, percent = str(rest[0]), max(0, min(90, int(rest[1])))
-                case "done":
-                    return str(rest[0])
-                case "refused":
-                    raise storage.Refused(rest[0])
-                case _:
-                    raise ChildFailed(rest[0])
+            if pipe not in ready:  # dead, with its end of the pipe in the hands of an orphan
+                raise EOFError
+            said += hear(pipe)
+            *lines, said = said.split(b"\n")
+            for line in lines:
+                match json.loads(line):  # JSON, not pickle, for the same reason
+                    case ["progress", str(told), int(share)]:
+                        stage, percent = told, max(0, min(90, share))
+                    case ["done", str(result)]:
+                        return result
+                    case ["refused", str(sentence)]:
+                        raise storage.Refused(sentence)
+                    case ["failed", str(cause)]:
+                        raise ChildFailed(cause)
+                    case _:
+                        raise ChildFailed("it said what no child says")
+            if len(said) > MAX_RESULT:
+                raise ChildFailed("its result has no end")
         raise ChildFailed(f"it took longer than {self.limits.seconds:.0f} seconds")
 
     def _tick(self, job: Job, percent: int, stage: str) -> None:
@@ -213,6 +253,8 @@ class Worker:
                     raise Lost
                 case "cancel":
                     raise Cancelled
+                case "mine":
+                    self._outage_ends("redis")
         except queue_lib.Unavailable as error:
             self._outage_begins(error)  # the document can be processed without Redis
 
@@ -222,7 +264,9 @@ class Worker:
         while True:
             self._keep(job, 90, "saving")
             try:
-                self.files.save_result(job.id, job.user, json.loads(result))
+                if not self.files.save_result(job.id, job.user, json.loads(result)):
+                    result = json.dumps(self.files.result(job.id), ensure_ascii=False)  # an earlier run's: it stands
+                self._outage_ends("storage")
                 return self.queue.finish(job, result)
             except (storage.Unavailable, queue_lib.Unavailable) as error:
                 self._outage_begins(error)
@@ -231,8 +275,13 @@ class Worker:
                 time.sleep(self.queue.lease / 12)
 
     def _again(self, job: Job, started: float, cause: str) -> None:
-        self.queue.retry(job, cause)
-        self._say(job, "job will be retried", started, level="error", cause=cause, attempt=job.attempts)
+        if self.queue.retry(job, cause) and job.attempts >= self.queue.max_attempts:
+            # Its upload is kept: an operator may requeue it when the cause is mended.
+            with contextlib.suppress(storage.Unavailable):  # the record is mended by _reconcile
+                self.files.fail_job(job.id, job.user, self.queue.reason(job.id)[0])
+            self._say(job, "job given up", started, level="error", cause=cause, attempt=job.attempts)
+        else:
+            self._say(job, "job will be retried", started, level="error", cause=cause, attempt=job.attempts)
 
     def _write_off(self, job: Job, reason: str) -> None:
         """The job is over without a result: its record says so, and its upload need not be paid for any longer."""
@@ -266,14 +315,15 @@ class Worker:
             self.waiting = False
 
     def _outage_begins(self, error: Exception) -> None:
-        if self.outage_since is None:
-            self.outage_since = time.monotonic()
-            log("a server is away", "error", error=f"{type(error).__name__}: {error}")
+        server = "redis" if isinstance(error, queue_lib.Unavailable) else "storage"
+        if server not in self.outages:
+            self.outages[server] = time.monotonic()
+            log("a server is away", "error", server=server, error=f"{type(error).__name__}: {error}")
 
-    def _outage_ends(self) -> None:
-        if self.outage_since is not None:
-            log("all servers are back", seconds=round(time.monotonic() - self.outage_since, 1))
-            self.outage_since = None
+    def _outage_ends(self, server: str) -> None:
+        if server in self.outages:
+            seconds = round(time.monotonic() - self.outages.pop(server), 1)
+            log("a server is back", server=server, seconds=seconds)
 
     def _wait_out(self, error: Exception) -> None:
         self._outage_begins(error)
@@ -282,7 +332,7 @@ class Worker:
     def _pause(self) -> None:
         """Wait, the longer the longer a server is away, at most five seconds, no two workers in step."""
         self.turned = time.monotonic()
-        away = self.turned - (self.outage_since or 0)
+        away = self.turned - min(self.outages.values(), default=self.turned)
         with contextlib.suppress(Stop), self._interruptible():
             time.sleep(min(5, 0.2 + away / 2) * random.uniform(0.5, 1))
 
@@ -301,23 +351,36 @@ class Worker:
         records = self.files.waiting_jobs(older_than=600, younger_than=self.queue.ttl - 600)
         while batch := list(itertools.islice(records, 500)):
             for record, place in zip(batch, self.queue.whereabouts([record["_id"] for record in batch]), strict=True):
-                if place == "dead":
-                    self.files.fail_job(record["_id"], record["userId"], self.queue.reason(record["_id"])[0])
-                elif not place:
-                    self._enqueue_again(record)
+                try:
+                    self._mend(record, place)
+                except (storage.Unavailable, queue_lib.Unavailable):
+                    raise
+                except Exception:  # noqa: BLE001  one odd record must not keep all others, and all jobs, from their turn
+                    log("a record could not be mended", "error", job_id=record["_id"], cause=traceback.format_exc())
             self.turned = time.monotonic()
         self.reconciled = self.turned
 
-    def _enqueue_again(self, record: dict[str, Any]) -> None:
-        with contextlib.suppress(queue_lib.Full):  # then in an hour
-            if self.queue.enqueue(record["payload"], record["options"]).new:
-                log("a job that redis had lost is queued again", job_id=record["_id"], user_id=record["userId"])
+    def _mend(self, record: dict[str, Any], place: str) -> None:
+        job_id, user = record["_id"], record["userId"]
+        if place == "dead":
+            self.files.fail_job(job_id, user, self.queue.reason(job_id)[0])
+        elif not place:
+            with contextlib.suppress(queue_lib.Full):  # then in an hour
+                accepted = self.queue.enqueue(record["payload"], record["options"], record.get("key", ""))
+                if accepted.job_id != job_id:  # another try of the same upload came through
+                    self.files.delete(self.files.upload_key(user, job_id))
+                    self.files.delete_job(job_id)
+                elif accepted.new:
+                    log("a job that redis had lost is queued again", job_id=job_id, user_id=user)
 
     def _watch(self) -> None:
         """In a thread: a loop that has not turned for so long will not turn again. Non-zero means: start me again."""
         while time.monotonic() - self.turned < self.stall:
             time.sleep(self.stall / 20)
-        log("the worker hangs and is ended", "error", worker=self.queue.worker)
+        words = ("the worker hangs and is ended", "error")
+        last_words = threading.Thread(target=log, args=words, kwargs={"worker": self.queue.worker}, daemon=True)
+        last_words.start()
+        last_words.join(1)  # it may be stdout that hangs
         os._exit(70)
 
 
@@ -329,7 +392,9 @@ def run_pipeline(pipe: Connection, path: str, job_id: str, title: str, options: 
     from pipeline import BadDocument, CompletePipeline12Stages
 
     def say(*message: str | int) -> None:
-        pipe.send_bytes(json.dumps(message).encode())
+        left = memoryview(json.dumps(message).encode() + b"\n")
+        while left:
+            left = left[os.write(pipe.fileno(), left) :]
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # whether this document is given up is the worker's decision
@@ -350,6 +415,14 @@ def run_pipeline(pipe: Connection, path: str, job_id: str, title: str, options: 
         say("failed", f"it needed more than {limits.megabytes} MB of memory")
     except Exception:  # noqa: BLE001  the worker logs it and decides
         say("failed", traceback.format_exc())
+
+
+def hear(pipe: Connection) -> bytes:
+    """What there is of a child's words; raises EOFError when it has ended."""
+    said = os.read(pipe.fileno(), 1 << 20)
+    if not said:
+        raise EOFError
+    return said
 
 
 def _wishes(options: dict[str, str]) -> dict[str, Any]:
@@ -409,6 +482,8 @@ def _scratch_folder() -> Path:
     for left in root.glob(SCRATCH + "*"):
         pid = left.name.removeprefix(SCRATCH).partition("-")[0]
         try:
+            if pid == str(os.getpid()):  # in a container that is started again, pids come again
+                raise ProcessLookupError
             os.kill(int(pid), 0)
         except ProcessLookupError:
             shutil.rmtree(left, ignore_errors=True)
@@ -431,9 +506,11 @@ def use_local_servers() -> None:
 def work() -> None:
     """One loop: read the environment, start the forkserver, then the clients, then work."""
     start_forkserver()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE: no child reads our environment in /proc, unless all is root's
     seconds, megabytes = float(os.environ.get("JOB_TIMEOUT", "1800")), int(os.environ.get("JOB_MEMORY_MB", "1024"))
     queue = Queue.from_env(f"{socket.gethostname()}-{os.getpid()}")
-    with contextlib.closing(Storage.from_env(pool=2)) as files:
+    with contextlib.closing(Storage.from_env(pool=2, silence=5)) as files:
         Worker(queue, files, limits=Limits(seconds, megabytes), grace=grace(), stall=3 * queue.lease).run()
 
 
@@ -466,6 +543,7 @@ def work_in(loops: int) -> None:
         stopping.wait(1)
     for process in running:
         process.terminate()
+    for process in running:
         process.wait()
     sys.exit(int(misconfigured))
 

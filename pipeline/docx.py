@@ -25,7 +25,10 @@ _LINES = 500  # in one message
 _SKIPPED = frozenset({"Fallback", "moveFrom"})  # each says again what stands beside or elsewhere
 _HEADING_NAME = re.compile(r"heading ([1-9])", re.I)
 _CONTENTS_NAME = re.compile(r"toc \d|table of (?:contents|figures)", re.I)
-_BROKEN = (zipfile.BadZipFile, zlib.error, expat.ExpatError, EOFError, NotImplementedError, UnicodeError, ValueError)
+_BROKEN = (
+    zipfile.BadZipFile, zlib.error, expat.ExpatError, EOFError, NotImplementedError, UnicodeError, ValueError,
+    LookupError,  # an encoding that nobody knows
+)  # fmt: skip
 
 
 class _Refused(Exception):
@@ -48,7 +51,7 @@ def read(path: Path, send: Send) -> None:
         return send(str(error))
     except RuntimeError:  # zipfile's word for a member with a password
         return send("locked")
-    except (*_BROKEN, OSError, KeyError):
+    except (*_BROKEN, OSError):
         return send("damaged")
 
 
@@ -134,6 +137,7 @@ class _Reader:
             if self._left < 0:
                 raise _Full
             parser.Parse(data, False)
+            self._flush()  # what was read is kept, whatever the rest does
         parser.Parse(b"", True)
 
     def _say(self, page: int, level: int, text: str) -> None:

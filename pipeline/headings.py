@@ -147,18 +147,19 @@ def _by_type(lines: list[Line]) -> Found:
     for style, characters in written.items():
         sizes[style.size] += characters
     body = max(sizes, key=lambda size: (sizes[size], -size))
+    most = _BODY_SHARE * sum(len(line.text) for line in lines)  # readers look only some lines' sizes up
     heads = {
         style
         for style, characters in written.items()
         if (style.size >= body * _LARGER or (style.bold and style.size >= body - 0.5))
-        and characters <= _BODY_SHARE * written.total()
+        and characters <= most
     }
     runs = [
         (start, after, lines[start].style)
         for start, after in _runs(lines, heads)
         if _is_title(" ".join(line.text for line in lines[start:after]))
     ]
-    levels = _levels(lines, runs)
+    levels = _levels(lines, runs, body)
     return {start: (after, levels[start]) for start, after, _ in runs}
 
 
@@ -200,21 +201,21 @@ def _is_title(text: str) -> bool:
     )
 
 
-def _levels(lines: list[Line], runs: list[tuple[int, int, Style]]) -> dict[int, int]:
-    """Levels by the order of styles, the largest first; within a style, numbers like 2.1.3 tell levels apart. A style
-    of the title page, or that is used once among many, has no level to itself."""
-    starts: dict[Style, list[int]] = {}
+def _levels(lines: list[Line], runs: list[tuple[int, int, Style]], body: float) -> dict[int, int]:
+    """Levels by size, the largest first, what is bold only last; within a size, numbers like 2.1.3 tell levels apart. A
+    size of the title page, or that is used hardly ever, has no level to itself."""
+    starts: dict[float, list[int]] = {}
     for start, _, style in runs:
-        starts.setdefault(style, []).append(start)
+        starts.setdefault(max(style.size, body), []).append(start)
     levels: dict[int, int] = {}
     level = 1
-    for style in sorted(starts, key=lambda style: (-style.size, not style.bold)):
-        depths = {start: _depth(lines[start].text) for start in starts[style]}
+    for size in sorted(starts, reverse=True):
+        depths = {start: _depth(lines[start].text) for start in starts[size]}
         known = sorted({depth for depth in depths.values() if depth})
         for start, depth in depths.items():
             levels[start] = min(level + (depth - known[0] if depth else 0), _DEEPEST)
         on_title_page = len(depths) <= 2 and all(lines[start].page == lines[runs[0][0]].page for start in depths)
-        rare = len(depths) == 1 and len(runs) >= 10
+        rare = len(runs) >= 10 and len(depths) < max(2, min(len(runs) / 40, 8))
         if not (on_title_page and len(starts) > 1) and not rare:
             level += 1 + (known[-1] - known[0] if known else 0)
     return levels

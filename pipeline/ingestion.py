@@ -21,14 +21,18 @@ from pipeline.sandbox import Ending, Limits
 
 __all__ = ["Document", "Line", "read_file", "read_text"]
 
-MIN_WORDS = 5
+MIN_WORDS = 30
+_TOO_BIG = "This document takes more memory to read than Docdeck gives to one. Upload it in parts, or save it anew."
 
 Progress = Callable[[float], None]
 
 
 def read_file(path: Path, on_progress: Progress) -> Document:
     """Read a document. `on_progress` gets the share read, 0-1. Raises BadDocument with a sentence for its owner."""
-    return _document(extract_file(path, on_progress))
+    try:
+        return _document(extract_file(path, on_progress))
+    except MemoryError:
+        raise BadDocument(_TOO_BIG) from None
 
 
 def read_text(text: str) -> Document:
@@ -104,6 +108,10 @@ def _has_words(extract: Extract) -> bool:
 
 _DOCX_LOCKED = "This Word document is locked with a password. Remove the password and upload it again."
 _DOCX_DAMAGED = "This Word document is cut off or damaged: it cannot be opened. Upload it again from the original."
+_DOCX_TOO_HARD = (
+    "This Word document takes more time or memory to read than Docdeck gives to one document. "
+    "Save it anew, or as plain text, and upload that."
+)
 
 
 def _docx(path: Path) -> Extract:
@@ -121,12 +129,12 @@ def _docx(path: Path) -> Extract:
             pages[-1].lines.append(text)
             pages[-1].styles.append(Style(level))
 
-    ending = sandbox.run(lambda send: docx.read(path, send), hear, Limits(20, 20, 256))
+    ending = sandbox.run(lambda send: docx.read(path, send), hear, Limits(15, 15, 256))
     extract = Extract(pages, flows=True)
     if end == "locked":
         raise BadDocument(_DOCX_LOCKED)
     if not pages and end != "whole":
-        raise BadDocument(_DOCX_DAMAGED)
+        raise BadDocument(_DOCX_DAMAGED if ending is Ending.DONE else _DOCX_TOO_HARD)
     if end == "cut" or ending is not Ending.DONE:
         extract.notes.append(TOO_LONG)
         extract.counts["cut"] = 1

@@ -18,6 +18,7 @@ ENGLISH, _NONE = "en", "zxx"  # the second is py3langid's for what is no languag
 _PASSAGE = 60  # words; a paragraph's next line begins a new passage behind so many
 _TOO_SHORT = 8  # words; a shorter passage goes with the one before, unless its words are English
 _SMALL_WORDS = 0.25  # the share of English small words below which a passage is looked at: prose has 0.4 to 0.5
+_ENOUGH = 200  # words
 _CERTAIN = 0.9
 _COMMON = 0.7  # the share of words that English has as well
 _LEAST_SHARE = 0.1  # of English words, below which a document counts as foreign with English quotations
@@ -91,10 +92,12 @@ def _passages(lines: list[Line]) -> Iterator[tuple[list[Line], list[str]]]:
 
 def _language(words: list[str]) -> str:
     """py3langid's code, or "en" where it is not certain; "zxx" for what is no language."""
+    words = words[:_ENOUGH]  # the longer a text, the less certain is py3langid
     if sum(map(CLOSED_CLASSES.__contains__, words)) >= _SMALL_WORDS * len(words):
         return ENGLISH
     language, certainty = _identifier().classify(" ".join(words))
-    if language == ENGLISH or certainty < _CERTAIN:
+    # What has no name here is a creole of English, or too rare to be believed.
+    if certainty < _CERTAIN or language not in (_NONE, *_NAMES):
         return ENGLISH
     # A list of terms has no small words, and those of the sciences are Latin enough to be taken for it.
     return ENGLISH if sum(map(is_common_word, words)) >= _COMMON * len(words) else language

@@ -25,12 +25,15 @@ _TRANSLATION = {
     **dict.fromkeys([*range(0xE000, 0xF900), 0x0B, 0x0C, 0x0D, 0x85, 0x2028, 0x2029], " "),  # fonts' own ornaments
     **dict.fromkeys(map(ord, "⁰¹²³⁴⁵⁶⁷⁸⁹"), None),  # note marks, which NFKC would glue to the word as figures
     **dict.fromkeys(map(ord, "\u2010\u2011"), "-"),
+    **dict.fromkeys([0xFDFA, 0xFDFB], " "),  # of each of which NFKC makes a whole sentence
     0xFFFE: _HYPHEN,
 }
 # Looked for first, since translating whole texts takes three times as long as all else that is done here.
 _ODD = re.compile(
-    "[\x00\x01\x03-\x08\x0b-\x1f\x7f\x85\u200b-\u200d\u2060\ufeff\ufffd\ufffe\ud800-\uf8ff\u2028\u2029⁰¹²³⁴-⁹\u2010\u2011]+"
+    "[\x00\x01\x03-\x08\x0b-\x1f\x7f\x85\u200b-\u200d\u2060\ufeff\ufffd\ufffe\ud800-\uf8ff\ufdfa\ufdfb\u2028\u2029⁰¹²³⁴-⁹\u2010\u2011]+"
 )
+# Marks upon marks: NFKC sorts those of one letter, for which a million of them takes hours.
+_PILE = re.compile(r"([^\w\s\x00-\x7f]{30})[^\w\s\x00-\x7f]+")
 _WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 _PAGE_NUMBER = re.compile(r"(?:page\s*)?[-–—|\s]*(?:\d{1,4}|[ivxlc]{1,7}|[A-Z]-?\d{1,3})[-–—|\s]*(?:of\s+\d+)?", re.I)
 _LEADERS = re.compile(r"(?:\.{4}|(?:\. ){3}\.|……|_{6})[._… ]*(?:(\d{1,4})|[ivxlc]{1,7}|[A-Z]-?\d{1,3})?$")
@@ -75,6 +78,9 @@ def _clean_characters(text: str) -> str:
     """The same number of lines, of decent characters."""
     text = text.replace("\xad\n", _HYPHEN + "\n").replace("\xad", "")
     text = _ODD.sub(_decent, text)
+    if text.isascii():
+        return text
+    text = _PILE.sub(r"\1", text)
     return text if unicodedata.is_normalized("NFKC", text) else unicodedata.normalize("NFKC", text)
 
 

@@ -180,17 +180,19 @@ def _prepared(image: "Image.Image") -> tuple[bytes, int, int]:
     width, height = image.size
     if width * height > _MAX_PIXELS:
         raise ValueError("a page of a TIFF may be larger than its first")
-    upright = ImageOps.exif_transpose(image)
-    if upright.has_transparency_data:
-        paper = Image.new("RGBA", upright.size, "white")
-        paper.alpha_composite(upright.convert("RGBA"))
-        upright = paper
-    grey = upright.convert("L")
+    if image.has_transparency_data:
+        paper = Image.new("RGBA", image.size, "white")
+        paper.alpha_composite(image.convert("RGBA"))
+        grey = paper.convert("L")
+    else:
+        grey = image.convert("L")
     scale = math.sqrt(min(1.0, _PIXELS / (width * height)))
     if max(width, height) < _TOO_SMALL:
         scale = 2.0
     if scale != 1:
-        grey = grey.resize((max(1, int(grey.width * scale)), max(1, int(grey.height * scale))))
+        grey = grey.resize((max(1, int(width * scale)), max(1, int(height * scale))))
+    grey.getexif().update(image.getexif())
+    grey = ImageOps.exif_transpose(grey)  # last, when it is small: it copies
     return grey.tobytes(), grey.width, grey.height
 
 

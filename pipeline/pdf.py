@@ -94,7 +94,7 @@ def read_pdf(path: Path, on_progress: Progress) -> tuple[Extract, list[int]]:
             _second_turn(path, reading, on_progress)
     except _Enough:
         cut = True
-    if not reading.pages or (reading.exhausted and not reading.has_words()):
+    if not reading.pages or (reading.exhausted and not reading.has_words() and not reading.pictures):
         raise BadDocument(LOCKED if reading.locked else TOO_HARD if reading.exhausted else DAMAGED)
     return _extract(reading, cut), reading.pictures
 
@@ -144,8 +144,10 @@ def _second_turn(path: Path, reading: Reading, on_progress: Progress) -> None:
     ending = sandbox.run(lambda send: pypdf_reader.read(path, wanted, send), hear, Limits(_SECOND_TURN, _SECOND_TURN))
     reading.exhausted = reading.exhausted or ending in (Ending.TIME, Ending.MEMORY, Ending.OUTPUT)
     reading.locked = second.locked and not reading.pages
+    if second.count > max(reading.pages, default=0):
+        reading.count = second.count  # pypdf counts pages; pdfium believes what the file claims
+        reading.broken = {number for number in reading.broken if number < second.count}
     if has_words or second.has_words() or not reading.pages:
-        reading.count = max(reading.count, second.count)
         reading.pages |= second.pages
         reading.broken = (reading.broken | second.broken) - set(second.pages)
         reading.pictures = [number for number in reading.pictures if not any(second.pages.get(number, Page([])).lines)]

@@ -24,7 +24,8 @@ _SAMPLED = 8  # of the lines that cannot be headings, one in so many has its siz
 # A line ends with CR LF, or behind U+FFFE or U+0002, which stands for a hyphen at which pdfium joined two lines.
 _LINE_END = re.compile("\r\n|(?<=[\ufffe\x02])(?!\r\n)|[\n\r]")
 _FIRST = re.compile(r"[^\W_]")
-_BOLD = re.compile(b"bold|black|heavy|semib|demi", re.I)
+# By the font's name: also TeX's "CMBX12" and "NimbusRomNo9L-Medi".
+_BOLD = re.compile(rb"bold|black|heavy|semib|demi|[a-z]bx[a-z]{0,2}\d|-medi(?:ital)?$", re.I)
 
 
 def read(path: Path, first: int, send: Send) -> None:

@@ -74,10 +74,12 @@ def run_pipeline(
     pipe: Connection, path: str, job_id: str, title: str, options: dict[str, str], limits: worker.Limits
 ) -> None:
     """The worker's, but for a file that has the name of a fate."""
-    if title in FATES:
+    words = {"says_half": b'["done", "', "says_nonsense": b"7\n"}.get(title, b"")
+    if words or title in FATES:
 
         def process_file(*_: Any, **__: Any) -> None:
-            FATES[title]()
+            os.write(pipe.fileno(), words)
+            FATES.get(title, hangs)()
 
         CompletePipeline12Stages.process_file = process_file  # type: ignore[method-assign,assignment]
     worker.run_pipeline(pipe, path, job_id, title, options, limits)

@@ -17,7 +17,7 @@ import redis
 
 from storage import Storage
 from tests.support import Service, find_free_port, start_service, wait_until
-from tests.worker_tools import Start, worker_log, worker_process
+from tests.worker_tools import IdleWorker, Start, watched_idle_worker, worker_log, worker_process
 
 VARIABLES = ("UPSTASH_REDIS_URL", "MONGODB_URI", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
@@ -88,3 +88,22 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     stack = start_service(tmp_path_factory.mktemp("service") / "data")
     yield stack
     stack.stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What watches the idle worker comes last: the other tests fill its time."""
+    items.sort(key=lambda item: "idle_worker" in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def begin_early(request: pytest.FixtureRequest) -> None:
+    """The idle worker starts with the first test, if any test of this run asks for it."""
+    if any("idle_worker" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("idle_worker")
+
+
+@pytest.fixture(scope="session")
+def idle_worker(servers: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[IdleWorker]:
+    """worker.py itself with its real times, in front of a Redis of its own that is five milliseconds away."""
+    with watched_idle_worker(tmp_path_factory.mktemp("idle")) as idle:
+        yield idle

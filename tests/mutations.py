@@ -167,7 +167,7 @@ MUTATIONS = [
         "an old bare push is not sought", "queue_lib.lua",
         "if entry and entry.jobId == id then",
         "if false then",
-        FOREIGN + "test_an_old_bare_push_that_still_stands_in_the_list_is_taken_in_when_asked_for",
+        FOREIGN + "test_an_old_bare_push_that_still_stands_in_the_list_is_not_said_to_be_lost_and_keeps_its_place",
     ),
     Mutation(
         "a pointer popped in a pause goes to the end", "queue_lib.lua",
@@ -195,17 +195,16 @@ MUTATIONS = [
     ),
     Mutation(
         "each run saves its result over the last one's", "storage.py",
-        "results.insert_one({\"_id\": job_id, \"userId\": user, \"savedAt\": _milliseconds(), **result})",
-        "results.replace_one({\"_id\": job_id}, {\"userId\": user, **result}, upsert=True)",
+        "results.insert_one({**result, \"_id\": job_id, \"userId\": user, \"savedAt\": _milliseconds()})",
+        "results.replace_one({\"_id\": job_id}, {**result, \"userId\": user}, upsert=True)",
         CRASH + "test_a_result_that_was_saved_before_its_worker_died_stands",
     ),
     Mutation(
         "a job is finished before its result is saved", "worker.py",
-        "                self.files.save_result(job.id, job.user, json.loads(result))\n"
-        "                return self.queue.finish(job, result)\n",
-        "                finished = self.queue.finish(job, result)\n"
-        "                self.files.save_result(job.id, job.user, json.loads(result))\n"
-        "                return finished\n",
+        "                if not self.files.save_result(job.id, job.user, json.loads(result)):\n",
+        "                if self.queue.finish(job, result) and not self.files.save_result(\n"
+        "                    job.id, job.user, json.loads(result)\n"
+        "                ):\n",
         CRASH + "test_a_result_that_was_saved_before_its_worker_died_stands",
     ),
     Mutation(
@@ -264,8 +263,8 @@ MUTATIONS = [
     ),
     Mutation(
         "what Redis forgot is not enqueued again", "worker.py",
-        "                elif not place:\n",
-        "                elif False:\n",
+        "        elif not place:\n",
+        "        elif False:\n",
         OUTAGES + "test_what_mongodb_holds_as_queued_and_redis_lost_runs_after_all",
     ),
     Mutation(

@@ -9,7 +9,10 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import redis
@@ -39,6 +42,56 @@ class OwnRedis:
         self.client.close()
         self.process.kill()
         self.process.wait()
+
+
+class Sent(NamedTuple):
+    """A command that a client sent: when, by Redis' clock in seconds, its name, and for a script its verb."""
+
+    when: float
+    name: str
+    verb: str
+
+
+class Monitor:
+    """All that clients send to a Redis, as long as it is watched."""
+
+    def __init__(self, url: str) -> None:
+        self.sent: list[Sent] = []
+        self._client = redis.Redis.from_url(url, socket_timeout=None)  # its default of 5 s ends a quiet MONITOR
+        self._marker = redis.Redis.from_url(url)  # has a connection already, or that would be counted
+        self._marker.ping()
+        self._monitor = self._client.monitor()
+        self._monitor.__enter__()
+        self._thread = threading.Thread(target=self._listen)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        for entry in self._monitor.listen():
+            words = entry["command"].split()
+            if words == ["ECHO", "enough"]:
+                return
+            if entry["client_type"] != "lua":
+                verb = words[3] if words[0] == "EVALSHA" else ""
+                self.sent.append(Sent(entry["time"], words[0], verb))
+
+    def close(self) -> None:
+        self._marker.echo("enough")
+        self._thread.join(10)
+        self._monitor.__exit__(None, None, None)
+        self._client.close()
+        self._marker.close()
+
+    def count(self, name: str, verb: str = "") -> int:
+        return sum((sent.name, sent.verb) == (name, verb) for sent in self.sent)
+
+
+@contextmanager
+def watched(url: str) -> Iterator[Monitor]:
+    monitor = Monitor(url)
+    try:
+        yield monitor
+    finally:
+        monitor.close()
 
 
 class Proxy:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import descendants
-from worker import MAX_RESULT, Limits, die_with_parent, run_pipeline, start_forkserver, without_secrets
+from worker import Limits, die_with_parent, hear, run_pipeline, start_forkserver, without_secrets
 
 SECONDS = 60
 LIMITS = Limits(seconds=1800, megabytes=1024)  # worker.py's own
@@ -55,7 +55,7 @@ def read(pipe: Connection, path: str, name: str) -> None:
     """The child: what worker.py runs, then how much memory that took, its children's included."""
     run_pipeline(pipe, path, "hostile", name, {}, LIMITS)
     used = [resource.getrusage(who).ru_maxrss >> 10 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    pipe.send_bytes(json.dumps(["peak", max(used)]).encode())
+    os.write(pipe.fileno(), json.dumps(["peak", max(used)]).encode() + b"\n")
 
 
 def try_out(name: str, folder: Path) -> Outcome:
@@ -91,24 +91,28 @@ def try_out(name: str, folder: Path) -> Outcome:
 
 
 def _listen(pipe: Connection, pid: int, outcome: Outcome, started: float) -> None:
+    said = b""
     while time.monotonic() < started + PATIENCE:
         if not connection.wait([pipe], GLANCE):
             outcome.together = max(outcome.together, sum(map(_megabytes, (pid, *descendants(pid)))))
             continue
-        word, *rest = json.loads(pipe.recv_bytes(MAX_RESULT))
-        match word:
-            case "progress":
-                outcome.last = f"{rest[0]} {rest[1]}"
-            case "peak":
-                outcome.peak = rest[0]
-                return
-            case _:
-                outcome.ended, outcome.seconds = word, round(time.monotonic() - started, 2)
-                outcome.said = rest[0]
-                if word == "done":
-                    result = json.loads(rest[0])
-                    outcome.said, outcome.result = json.dumps(result["flashcards"]), len(rest[0])
-                    outcome.cards, outcome.stages = len(result["flashcards"]), result["stages"]
+        said += hear(pipe)
+        *lines, said = said.split(b"\n")
+        for line in lines:
+            word, *rest = json.loads(line)
+            match word:
+                case "progress":
+                    outcome.last = f"{rest[0]} {rest[1]}"
+                case "peak":
+                    outcome.peak = rest[0]
+                    return
+                case _:
+                    outcome.ended, outcome.seconds = word, round(time.monotonic() - started, 2)
+                    outcome.said = rest[0]
+                    if word == "done":
+                        result = json.loads(rest[0])
+                        outcome.said, outcome.result = json.dumps(result["flashcards"]), len(rest[0])
+                        outcome.cards, outcome.stages = len(result["flashcards"]), result["stages"]
 
 
 def _megabytes(pid: int) -> int:

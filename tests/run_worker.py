@@ -26,9 +26,11 @@ class Hanging(Worker):
 class Buggy(Worker):
     """A worker whose loop meets a bug at its first turn."""
 
+    met = False
+
     def _reconcile(self) -> None:
-        if self.reconciled is None:
-            self.reconciled = 0.0
+        if not self.met:
+            self.met = True
             raise ZeroDivisionError
         super()._reconcile()
 
@@ -38,7 +40,7 @@ def main() -> None:
     worker.run_pipeline = bad_documents.run_pipeline
     start_forkserver()
     queue = Queue(os.environ["UPSTASH_REDIS_URL"], f"test-{os.getpid()}", lease=lease, block=lease * 0.9)
-    with contextlib.closing(Storage.from_env(pool=2, answer=2)) as files:
+    with contextlib.closing(Storage.from_env(pool=2, answer=2, silence=1)) as files:
         kind, stall = (Hanging, 3 * lease) if seconds < 0 else (Buggy if "BUG" in os.environ else Worker, 72)
         kind(queue, files, limits=Limits(seconds, int(megabytes)), grace=grace, stall=stall).run()
 

@@ -9,12 +9,9 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import redis
@@ -22,62 +19,12 @@ import redis
 from queue_lib import LISTS, NORMAL, Queue
 from storage import Storage
 from tests.queue_tools import payload
-from tests.redis_tools import OwnRedis, Proxy, blocked_clients
+from tests.redis_tools import Monitor, OwnRedis, blocked_clients, watched
 from tests.support import ROOT, wait_until
-from tests.worker_tools import SAMPLE, ended, submit
+from tests.worker_tools import SAMPLE, IdleWorker, ended, submit
 
 WAITING, USERS = 100_000, 1_000
 MOST_PER_JOB, MOST_PER_HOUR, MOST_PER_LOOK = 8, 360, 1_000  # commands, commands, microseconds of Redis
-
-
-class Sent(NamedTuple):
-    """A command that a client sent: when, by Redis' clock in seconds, its name, and for a script its verb."""
-
-    when: float
-    name: str
-    verb: str
-
-
-class Monitor:
-    """All that clients send to a Redis, as long as it is watched."""
-
-    def __init__(self, url: str) -> None:
-        self.sent: list[Sent] = []
-        self._client = redis.Redis.from_url(url, socket_timeout=None)  # its default of 5 s ends a quiet MONITOR
-        self._marker = redis.Redis.from_url(url)  # has a connection already, or that would be counted
-        self._marker.ping()
-        self._monitor = self._client.monitor()
-        self._monitor.__enter__()
-        self._thread = threading.Thread(target=self._listen)
-        self._thread.start()
-
-    def _listen(self) -> None:
-        for entry in self._monitor.listen():
-            words = entry["command"].split()
-            if words == ["ECHO", "enough"]:
-                return
-            if entry["client_type"] != "lua":
-                verb = words[3] if words[0] == "EVALSHA" else ""
-                self.sent.append(Sent(entry["time"], words[0], verb))
-
-    def close(self) -> None:
-        self._marker.echo("enough")
-        self._thread.join(10)
-        self._monitor.__exit__(None, None, None)
-        self._client.close()
-        self._marker.close()
-
-    def count(self, name: str, verb: str = "") -> int:
-        return sum((sent.name, sent.verb) == (name, verb) for sent in self.sent)
-
-
-@contextmanager
-def watched(url: str) -> Iterator[Monitor]:
-    monitor = Monitor(url)
-    try:
-        yield monitor
-    finally:
-        monitor.close()
 
 
 @pytest.fixture
@@ -141,34 +88,20 @@ def test_a_job_of_under_a_second_costs_at_most_eight_commands_from_enqueue_to_fi
 
 
 def test_an_idle_worker_lives_ninety_seconds_with_a_redis_five_milliseconds_away_at_360_commands_an_hour_at_most(
-    start: Callable[[], subprocess.Popen[bytes]],
-    files: Storage,
-    redis_url: str,
-    db: "redis.Redis",
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    idle_worker: IdleWorker, files: Storage
 ) -> None:
     """By its real wait of 21 s, of which redis-py's own limit of 5 s for an answer would end the first.
 
     The hour is made of rounds like those between the starts of two waits.
     """
-    with closing(Proxy(redis_url, delay=0.005)) as proxy:
-        monkeypatch.setenv("UPSTASH_REDIS_URL", proxy.url)
-        with watched(redis_url) as monitor:
-            worker = start()
-            wait_until(lambda: monitor.count("BRPOP") == 1, 30, "the first wait")
-            beginning = len(monitor.sent) - 1
-            waiting = wait_until(lambda: blocked_clients(db), 5, "the worker's wait")
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                worker.wait(90)
-            log = (tmp_path / "worker.log").read_text()
-            assert worker.poll() is None, log
-            assert blocked_clients(db) == waiting, "it waits on the connection that it had at first"
-        assert ended(Queue(redis_url), submit(Queue(redis_url), files, SAMPLE))["status"] == "completed"
-        log = (tmp_path / "worker.log").read_text()
-        assert "away" not in log
-        assert "Traceback" not in log
-    sent = [command for command in monitor.sent[beginning:] if command.name in ("BRPOP", "EVALSHA", "EVAL")]
+    worker, monitor = idle_worker.process, idle_worker.monitor
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        worker.wait(max(0.1, idle_worker.started + 92 - time.monotonic()))
+    assert worker.poll() is None, idle_worker.log.read_text()
+    assert blocked_clients(idle_worker.redis.client) == idle_worker.waiting, "on the same connection"
+    beginning, sent = idle_worker.beginning, [
+        command for command in monitor.sent[idle_worker.beginning :] if command.name in ("BRPOP", "EVALSHA", "EVAL")
+    ]
     rounds = [index for index, command in enumerate(sent) if command.name == "BRPOP"]
     seconds, commands = sent[rounds[-1]].when - sent[0].when, rounds[-1]
     hourly = commands / seconds * 3600
@@ -176,6 +109,10 @@ def test_an_idle_worker_lives_ninety_seconds_with_a_redis_five_milliseconds_away
     assert hourly <= MOST_PER_HOUR
     assert beginning <= 10
     assert len(rounds) >= 4
+    queue = Queue(idle_worker.redis.url)
+    assert ended(queue, submit(queue, files, SAMPLE))["status"] == "completed"
+    assert "away" not in idle_worker.log.read_text()
+    assert "Traceback" not in idle_worker.log.read_text()
 
 
 def fill(db: "redis.Redis", queue: Queue) -> None:

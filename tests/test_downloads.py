@@ -5,6 +5,7 @@
 
 import gzip
 import resource
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -103,7 +104,7 @@ def a_small_answer_that_becomes_a_big_one(request: BaseHTTPRequestHandler) -> No
 
 
 def fetch(files: Storage, url: str, folder: Path) -> bytes:
-    files.fetch(url, folder / "document", lambda: None)
+    files.fetch(url, folder / "document", lambda: False)
     return (folder / "document").read_bytes()
 
 
@@ -169,8 +170,9 @@ def test_nobody_there_may_be_there_later(files: Storage, tmp_path: Path) -> None
         fetch(files, f"http://127.0.0.1:{find_free_port()}/a.txt", tmp_path)
 
 
-def test_a_server_that_drips_is_given_up_at_the_deadline_and_the_caller_is_called_all_the_time(
-    files: Storage, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("caller", ["waits for the deadline", "gives up"])
+def test_a_server_that_drips_is_left_at_the_deadline_or_when_the_caller_gives_up(
+    files: Storage, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caller: str
 ) -> None:
     drop, gone = threading.Event(), threading.Event()
 
@@ -184,12 +186,41 @@ def test_a_server_that_drips_is_given_up_at_the_deadline_and_the_caller_is_calle
 
     server.answer = drips
     monkeypatch.setattr(storage, "FETCH_SECONDS", 1)
-    ticks: list[float] = []
+    began = time.monotonic()
     try:
-        with pytest.raises(Transient, match="longer than 1 seconds"):
-            files.fetch(server.url, tmp_path / "document", lambda: ticks.append(time.monotonic()))
-        assert len(ticks) > 5, "a lease could be renewed"
+        if caller == "gives up":
+            files.fetch(server.url, tmp_path / "document", lambda: time.monotonic() > began + 0.3)
+        else:
+            with pytest.raises(Transient, match="longer than 1 seconds"):
+                fetch(files, server.url, tmp_path)
         assert gone.wait(5), "and the connection is closed"
+    finally:
+        drop.set()
+
+
+@pytest.mark.parametrize("silent", ["before its head", "in its head"])
+def test_a_server_that_is_silent_holds_up_neither_the_lease_nor_sigterm(
+    start_worker: Start, queue: Queue, server: FileServer, db: "redis.Redis", tmp_path: Path, silent: str
+) -> None:
+    drop = threading.Event()
+
+    def says_nothing(request: BaseHTTPRequestHandler) -> None:
+        while not drop.wait(0.05):
+            if silent == "in its head":
+                request.wfile.write(b"H")
+
+    server.answer = says_nothing
+    worker = start_worker(lease=1)
+    try:
+        queue.enqueue({"jobId": "theirs", "userId": "ann", "fileUrl": server.url, "fileName": "water.txt"})
+        wait_until(lambda: server.asked, 10, "the download")
+        ends = time.monotonic() + 3
+        while time.monotonic() < ends:
+            queue.look_after()
+            assert db.hmget("job:theirs", "at", "run") == ["run", "1"], "the lease is renewed"
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(2) == 0
+        assert db.hmget("job:theirs", "at", "attempts") == [NORMAL, "0"]
     finally:
         drop.set()
 
@@ -211,8 +242,16 @@ def test_our_own_keys_refused_are_an_outage_and_not_the_documents_fault(
     url = files.link(key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # which remembers the right one
-    with closing(Storage.from_env()) as stranger, pytest.raises(Unavailable, match="403"):
+    with closing(Storage.from_env()) as stranger, pytest.raises(Unavailable, match="cannot be used"):
         fetch(stranger, url, tmp_path)
+
+
+def test_one_address_that_our_own_bucket_refuses_is_a_failed_attempt_and_no_outage(
+    files: Storage, servers: dict[str, str], tmp_path: Path
+) -> None:
+    twisted = f"{servers['AWS_ENDPOINT_URL_S3']}/{files.bucket}/documents/../x"
+    with pytest.raises((Transient, Refused)):
+        fetch(files, twisted, tmp_path)
 
 
 def test_our_own_file_that_is_gone_is_refused(files: Storage, tmp_path: Path) -> None:
@@ -247,6 +286,18 @@ def test_a_full_disk_costs_no_attempt_and_leaves_nothing_behind(
     assert db.hget(f"job:{job_id}", "attempts") == "1"
     assert worker_log(tmp_path).count("a server is away") == 1
     assert not db.exists(NORMAL + ":delayed")
+    nothing_left(db, tmp_path)
+
+
+def test_a_folder_for_downloads_that_was_swept_away_is_made_again(
+    start_worker: Start, files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+) -> None:
+    start_worker()
+    for folder in (tmp_path / "tmp").glob("docdeck-worker-*"):
+        folder.rmdir()
+    job_id = submit(queue, files, SAMPLE)
+    assert ended(queue, job_id)["status"] == "completed"
+    assert db.hget(f"job:{job_id}", "attempts") == "1"
     nothing_left(db, tmp_path)
 
 

@@ -2,9 +2,11 @@
 
 A file may end in cards or in one sentence for its owner, within a minute and a gigabyte, and leaves nothing behind.
 The files are made by make_hostile.py and read by two processes of run_hostile.py at once, in the order of the tests.
+DOCDECK_HOSTILE=all tries those as well that take long and of whose kind another one is tried anyway.
 """
 
 import json
+import os
 import queue as queues
 import re
 import subprocess
@@ -47,6 +49,23 @@ WORST = [
 ]
 
 
+LONG = {
+    "a-million-broken-words.txt", "a-million-bullets.txt", "a-million-different-compounds.txt",
+    "a-million-font-changes.pdf", "a-million-headings.txt", "a-million-letters-in-one-place.pdf",
+    "a-million-lines-of-a-letter.txt", "a-million-markdown-headings.txt", "a-million-marks.pdf",
+    "a-million-nouns-in-a-row.txt", "a-million-words-with-of-between.txt", "note-that-is-shown-a-million-times.docx",
+    "one-sentence-of-5-mb.txt", "picture-of-ten-thousand-scans.jpg",
+    "to-unicode-that-makes-a-megabyte-of-each-letter.pdf", "a-million-kids-that-are-one-page.pdf",
+    "a-million-lines-of-a-hyphen.txt", "a-million-moves.pdf", "a-million-names.txt", "a-million-text-objects.pdf",
+    "a-million-words-in-one-sentence.txt", "a-page-for-each-word.txt", "fifty-mb-of-one-article.txt",
+    "fifty-pages-of-20-mb-of-nothing.pdf", "forms-that-laugh-a-billion-times.pdf", "gigabyte-of-empty-paragraphs.docx",
+    "one-line-of-50-mb.txt", "table-of-a-million-cells.docx", "to-unicode-with-two-million-ranges.pdf",
+    "ten-mb-of-english-words-in-no-order.txt", "twenty-mb-of-nonsense.txt",
+    "two-thousand-pages-of-a-picture.pdf", "words-that-are-all-different.pdf",
+}  # fmt: skip
+TRIED = [name for name in FILES if name not in LONG or os.environ.get("DOCDECK_HOSTILE") == "all"]
+
+
 @pytest.fixture(scope="module")
 def outcomes(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -84,7 +103,7 @@ def outcomes(
         pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", TRIED)
 def test_a_hostile_file_ends_in_cards_or_a_sentence_within_a_minute_and_a_gigabyte_and_leaves_nothing(
     outcomes: dict[str, "Future[Outcome]"], name: str
 ) -> None:
@@ -111,15 +130,12 @@ def test_a_member_that_climbs_out_of_its_zip_is_written_nowhere(
     assert not Path("/tmp/docdeck-climbed.txt").exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "counted"),
-    [("ten-mb-of-nonsense.txt", "rare_words_left_out"), ("ten-mb-of-english-words-in-no-order.txt", "dropped")],
-)
-def test_words_and_candidates_beyond_any_real_documents_are_counted(
-    outcomes: dict[str, "Future[Outcome]"], name: str, counted: str
+@pytest.mark.parametrize("name", ["ten-mb-of-nonsense.txt"])
+def test_what_is_beyond_any_real_documents_length_and_vocabulary_is_told(
+    outcomes: dict[str, "Future[Outcome]"], name: str
 ) -> None:
     outcome = outcomes[name].result()
-    assert outcome.stages["stage4"][counted] > 100_000
+    assert outcome.stages["stage4"]["rare_words_left_out"] > 100_000
     assert TOO_LONG in outcome.stages["stage1"]["notes"]
     assert outcome.cards == 50
 

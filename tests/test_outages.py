@@ -3,10 +3,12 @@
 Redis' own outages are in test_network.py.
 """
 
+import fcntl
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -93,7 +95,7 @@ def test_a_result_outlives_a_mongodb_that_is_away_when_it_is_to_be_saved(
     assert own_files.result(job_id) is not None
     assert db.hget(f"job:{job_id}", "attempts") == "1", "an outage is not the job's fault"
     assert worker.poll() is None
-    wait_until(lambda: "all servers are back" in worker_log(tmp_path), 10, "the outage's end")
+    wait_until(lambda: "a server is back" in worker_log(tmp_path), 10, "the outage's end")
     assert worker_log(tmp_path).count("a server is away") == 1
     nothing_left(db, tmp_path)
 
@@ -219,6 +221,92 @@ def test_the_api_says_an_outage_of_redis_once_and_its_end(
         thread.join(5)
         server.kill()
     assert [message for ident, message in said if ident == thread.ident] == ["redis is away", "redis is back"]
+
+
+def eleven_minutes_old(files: Storage, *job_ids: str) -> None:
+    then = int(time.time() * 1000) - 660_000
+    files._database.jobs.update_many({"_id": {"$in": job_ids}}, {"$set": {"createdAt": then}})
+
+
+def test_odd_records_keep_no_worker_from_its_work(
+    start_worker: Start, files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+) -> None:
+    old, foreign, blank = (submit(queue, files, SAMPLE) for _ in range(3))
+    files._database.jobs.update_one({"_id": old}, {"$unset": {"payload": 1, "options": 1}})
+    db.flushall()
+    db.set(f"job:{foreign}", "not a hash")
+    db.hset(f"job:{blank}", mapping={"at": "dead", "status": "failed", "error": ""})
+    eleven_minutes_old(files, old, foreign, blank)
+    start_worker()
+    good = submit(queue, files, SAMPLE)
+    assert ended(queue, good)["status"] == "completed"
+    assert worker_log(tmp_path).count("a record could not be mended") == 2
+    assert (files._database.jobs.find_one({"_id": blank}) or {})["error"] == "It failed without a reason."
+
+
+def test_tries_of_one_upload_that_an_outage_of_redis_kept_apart_are_one_job_by_their_key(
+    start_worker: Start, files: Storage, queue: Queue, tmp_path: Path
+) -> None:
+    tries = []
+    for number in range(3):
+        job_id = f"try-{number}"
+        key = files.put(BytesIO(SAMPLE.encode()), len(SAMPLE.encode()), "ann", job_id)
+        payload = {"jobId": job_id, "userId": "ann", "fileUrl": files.link(key), "fileName": "water.txt"}
+        files.create_job(payload, {}, len(SAMPLE), key="once")  # and Redis did not take it
+        tries.append(job_id)
+    eleven_minutes_old(files, *tries)
+    start_worker()
+    wait_until(lambda: files._database.results.count_documents({}), 20, "the result")
+    wait_until(lambda: files._database.jobs.count_documents({}) == 1, 5, "the end of the other records")
+    assert files._database.results.count_documents({}) == 1
+    kept = files._s3.list_objects_v2(Bucket=files.bucket, Prefix="documents/ann/try-")
+    assert [entry["Key"] for entry in kept["Contents"]] == ["documents/ann/" + record["_id"] for record in
+                                                           files._database.jobs.find()]  # fmt: skip
+
+
+def test_a_result_that_cannot_be_saved_for_longer_than_a_lease_is_given_back_and_costs_no_attempt(
+    start_worker: Start, mongo: Mongo, own_files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+) -> None:
+    start_worker(lease=3)
+    job_id = submit(queue, own_files, long_document(400_000))
+    in_the_pipeline(queue, job_id)
+    mongo.stop()
+    wait_until(lambda: "job released" in worker_log(tmp_path), 30, "the release")
+    mongo.start()
+    assert ended(queue, job_id)["status"] == "completed"
+    assert db.hget(f"job:{job_id}", "attempts") == "1"
+    assert own_files._database.results.count_documents({}) == 1
+
+
+def test_a_bucket_that_accepts_and_says_nothing_costs_no_attempt_and_no_lease(
+    files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+) -> None:
+    job_id = submit(queue, files, SAMPLE)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        worker = worker_process(
+            tmp_path, lease=1, AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{silent.getsockname()[1]}"
+        )
+        try:
+            wait_until(lambda: "job released" in worker_log(tmp_path), 40, "the release")
+            assert db.hmget(f"job:{job_id}", "run", "attempts") == ["1", "0"], "the lease was renewed all the time"
+        finally:
+            worker.kill()
+            worker.wait()
+
+
+def test_the_watchdog_ends_a_worker_whose_stdout_hangs_as_well(files: Storage, redis_url: str, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(write, b" " * 4096)  # full: whoever writes waits for ever
+    command = [sys.executable, "-m", "tests.run_worker", "1", "0", "-1", "1024"]
+    worker = subprocess.Popen(command, cwd=ROOT, stdout=write, stderr=subprocess.DEVNULL)
+    try:
+        assert worker.wait(30) == 70
+    finally:
+        worker.kill()
+        worker.wait()
+        os.close(read)
+        os.close(write)
 
 
 def test_a_record_of_a_job_that_died_learns_of_its_end(

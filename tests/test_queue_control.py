@@ -181,6 +181,34 @@ def test_a_job_popped_just_before_a_pause_keeps_its_place(queue: Queue, db: "red
     nothing_left(db)
 
 
+def test_a_pause_is_no_busy_loop(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = make_queue(redis_url, block=0.5)
+    queue.pause()
+    started = time.monotonic()
+    for _ in range(4):
+        assert queue.take() is None
+    assert time.monotonic() - started >= 1.9
+
+
+def test_the_environment_sets_what_readme_says_it_does(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSTASH_REDIS_URL", redis_url)
+    names = {
+        "USER_WINDOW": ("5", "window", 5),
+        "MAX_ATTEMPTS": ("7", "attempts", 7),
+        "JOB_TIMEOUT": ("60", "timeout", 60_000),
+        "JOB_TTL": ("100", "ttl", 100_000),
+        "LOW_MAX_WAIT": ("30", "max_wait", 30_000),
+        "MAX_QUEUE_LENGTH": ("11", "max_waiting", 11),
+        "MAX_USER_JOBS": ("3", "max_user_jobs", 3),
+    }
+    for name, (value, _, _) in names.items():
+        monkeypatch.setenv(name, value)
+    told = json.loads(Queue.from_env()._settings)
+    assert {setting: told[setting] for _, setting, _ in names.values()} == {
+        setting: value for _, setting, value in names.values()
+    }
+
+
 def test_an_operator_can_do_all_of_this_from_a_shell(
     queue: Queue, redis_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -95,14 +95,25 @@ def test_a_bare_push_whose_foreign_worker_died_at_it_is_said_to_be_lost_after_th
     assert "upload the document again" in (queue.status("gone") or {})["error"]
 
 
-def test_an_old_bare_push_that_still_stands_in_the_list_is_taken_in_when_asked_for(
+def test_an_old_bare_push_that_still_stands_in_the_list_is_not_said_to_be_lost_and_keeps_its_place(
     queue: Queue, db: "redis.Redis"
 ) -> None:
-    push_bare(db, "old", age=3600)
-    assert (queue.status("old") or {})["status"] == "queued"
-    assert at(db, "old") == NORMAL
-    assert drain(queue) == ["old"]
+    for name in ("old", "later"):
+        push_bare(db, name, user=name, age=3600)
+    asked = time.monotonic()
+    while time.monotonic() < asked + 0.3:  # longer than its patience
+        assert (queue.status("old") or {})["status"] == "queued"
+    assert drain(queue) == ["old", "later"]
     nothing_left(db)
+
+
+def test_a_bare_push_whose_producer_lets_it_fade_is_kept_once_seen(queue: Queue, db: "redis.Redis") -> None:
+    for n in range(3):
+        push_bare(db, f"j{n}")
+        db.expire(f"job:j{n}", 100)
+    queue.look_after()
+    assert [db.ttl(f"job:j{n}") for n in range(3)] == [-1] * 3
+    assert sorted(drain(queue)) == ["j0", "j1", "j2"]
 
 
 def test_a_worker_of_the_specification_can_drain_all_jobs_of_a_user(queue: Queue, db: "redis.Redis") -> None:

@@ -1,18 +1,23 @@
 """What the tests of the worker share: a real worker process with short times, jobs for it, and its ledger check."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import redis
 
+import dev
 from queue_lib import NORMAL, Queue
 from storage import Storage
+from tests.redis_tools import Monitor, OwnRedis, Proxy, blocked_clients, watched
 from tests.support import ROOT, descendants, wait_until
 
 SAMPLE = (ROOT / "samples" / "how-a-city-drinks.txt").read_text()
@@ -97,3 +102,36 @@ def nothing_left(db: "redis.Redis", tmp_path: Path) -> None:
         assert not db.exists(NORMAL + part), f"{NORMAL + part} is left over"
     left = [path for folder in (tmp_path / "tmp").glob("docdeck-worker-*") for path in folder.iterdir()]
     assert left == []
+
+
+@dataclass
+class IdleWorker:
+    """A worker that waits: since when, on which connections, and all that its Redis was sent."""
+
+    process: subprocess.Popen[bytes]
+    redis: OwnRedis
+    monitor: Monitor
+    log: Path
+    started: float
+    beginning: int  # commands before its first wait
+    waiting: list[str]
+
+
+@contextlib.contextmanager
+def watched_idle_worker(folder: Path) -> Iterator[IdleWorker]:
+    """Start worker.py behind a slow network, up to its first wait."""
+    server, log = OwnRedis(folder / "redis"), folder / "worker.log"
+    with contextlib.closing(Proxy(server.url, delay=0.005)) as proxy, watched(server.url) as monitor:
+        with log.open("w") as out:
+            environment = {**os.environ, "UPSTASH_REDIS_URL": proxy.url}
+            command = dev.leashed([sys.executable, "worker.py"])
+            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
+        try:
+            wait_until(lambda: monitor.count("BRPOP") == 1, 30, "the first wait")
+            beginning = len(monitor.sent) - 1
+            waiting = wait_until(lambda: blocked_clients(server.client), 5, "the worker's wait")
+            yield IdleWorker(process, server, monitor, log, time.monotonic(), beginning, waiting)
+        finally:
+            process.kill()
+            process.wait()
+    server.kill()

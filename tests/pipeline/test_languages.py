@@ -90,3 +90,7 @@ def test_nonsense_is_given_no_language() -> None:
         assert refusal(text) == (
             "This document does not seem to be in English; Docdeck makes cards from English documents only."
         )
+
+
+def test_a_long_text_in_one_line_is_as_foreign_as_a_short_one() -> None:
+    assert "Portuguese" in refusal(PORTUGUESE * 3000)
