@@ -3,39 +3,36 @@
     pip install -r bench/requirements.txt
     python bench/train_ranker.py FOLDER
 
-FOLDER holds JSON Lines, gzipped, of documents whose terms people have chosen: {"id", "text", "keyphrases": [...]}; each
-file is a set. Each set is halved by its ids. A ranker is trained on one half of all sets and measured on the other,
-and the other way round; the figures are macro F1 of the first ten terms, after stemming. What is written is trained on
-both halves. Logistic regression on vectors of words gives one feature; boosted trees, each with the same question at
-all places of a level (as in CatBoost), do the rest. Takes about five minutes.
+FOLDER holds documents whose terms people have chosen (keyphrases.py). Each set is halved by its ids. A ranker is
+trained on one half of all sets and measured on both, and the other way round; the figures are macro F1 of the first
+ten. What is written is trained on both halves. Logistic regression on vectors of words gives one feature; boosted
+trees, each with the same question at all places of a level (as in CatBoost), do the rest. Takes about five minutes.
 """
 
 import argparse
-import gzip
-import json
-import re
 import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-import snowballstemmer
+from keyphrases import Document, f1, read, stemmed
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from pipeline import bm25
-from pipeline.context import find_sentences
+from pipeline.candidates import NOUN_PHRASE, SINGLE_WORD, Candidates
+from pipeline.context import Sentence, find_sentences
 from pipeline.dense import embed
 from pipeline.errors import BadDocument
+from pipeline.features import WORDS, describe
 from pipeline.headings import find_headings
 from pipeline.ingestion import read_text
 from pipeline.merge import merge
-from pipeline.phrases import NOUN_PHRASE, SINGLE_WORD, find_phrases
-from pipeline.scoring import MODEL, Ranker, describe, termhood
-from pipeline.tokens import make_tokens
+from pipeline.phrases import find_phrases
+from pipeline.scoring import MODEL, Ranker, termhood
+from pipeline.tokens import Tokens, make_tokens
 from pipeline.words import find_words
 
 TREES, DEPTH, RATE, BINS, FEATURES = 250, 5, 0.08, 24, 0.4
@@ -46,87 +43,80 @@ WEIGHTS = {"abstracts": 4.0, "paragraphs": 2.0, "news": 1.5, "papers": 0.5}  # l
 
 
 @dataclass
-class Document:
-    """A document's candidates: features, vectors, whether people chose each; and how many they chose in all."""
+class Described:
+    """A document's noun phrases and words: features, vectors, stems, and whether people chose each. `weight`: of the
+    document among all; `half`: which it belongs to."""
 
-    half: int
+    document: Document
     weight: float
     rows: np.ndarray
     vectors: np.ndarray
     stems: list[str]
     chosen: np.ndarray
-    gold: set[str]
+
+    @property
+    def half(self) -> int:
+        return zlib.crc32(self.document.id.encode()) % 2
 
 
 def main() -> None:
     """Train, measure, write."""
     parser = argparse.ArgumentParser(description="Train the ranker.")
     parser.add_argument("folder", type=Path)
-    sets = {path.name.partition(".")[0]: list(read(path)) for path in sorted(parser.parse_args().folder.glob("*.jsonl.gz"))}
+    sets = {
+        name: [describe_document(document, WEIGHTS.get(name, 1.0) / len(documents)) for document in documents]
+        for name, documents in read(parser.parse_args().folder).items()
+    }
     for half in (0, 1):
-        learn([document for documents in sets.values() for document in documents if document.half == half])
-        for name, documents in sets.items():
-            print(f"trained on half {half}: {name:12}", *(f"half {part}: {f1(documents, part):5.1f}" for part in (0, 1)), flush=True)
-    learn([document for documents in sets.values() for document in documents])
-    print("written, trained on both:", {name: round(f1(documents, None), 1) for name, documents in sets.items()})
+        learn([each for described in sets.values() for each in described if each.half == half])
+        for name, described in sets.items():
+            figures = (f"half {part}: {measure(described, part):5.1f}" for part in (0, 1))
+            print(f"trained on half {half}: {name:12}", *figures, flush=True)
+    learn([each for described in sets.values() for each in described])
+    for name, described in sets.items():
+        print(f"written, trained on both: {name:12}{measure(described, None):5.1f}")
 
 
-def read(path: Path) -> Iterator[Document]:
-    """The documents of a set, with their candidates."""
-    name = path.name.partition(".")[0]
-    rows = [json.loads(line) for line in gzip.open(path, "rt", encoding="utf-8")]
-    for row in rows:
-        try:
-            document, _ = find_headings(read_text(row["text"]))
-        except BadDocument:
-            continue
-        sentences = find_sentences(document)
-        tokens = make_tokens(sentences)
-        phrases = find_phrases(tokens, lambda _: None)
-        merged = merge(tokens, [phrases.only(bm25.borne_out(tokens, phrases)), find_words(tokens)])
-        features, vectors, _ = describe(tokens, merged, embed(tokens))
-        found = merged.candidates
-        main_kinds = np.flatnonzero((found.kinds == NOUN_PHRASE) | (found.kinds == SINGLE_WORD))
-        gold = {stemmed(phrase) for phrase in row["keyphrases"]}
-        stems, chosen = [], []
-        for number in main_kinds.tolist():
-            forms = []
-            for place in range(found.bounds[number], min(found.bounds[number] + 4, found.bounds[number + 1])):
-                at, last = found.at[place], found.after[place] - 1
-                sentence, first = sentences[tokens.sentence[at]], tokens.starts[tokens.sentence[at]]
-                end = sentence.starts[last - first] + len(sentence.tokens[last - first])
-                forms.append(stemmed(sentence.text[sentence.starts[at - first] : end]))
-            stems.append(max(sorted(set(forms)), key=forms.count))
-            chosen.append(not gold.isdisjoint(forms))
-        yield Document(
-            zlib.crc32(str(row["id"]).encode()) % 2, WEIGHTS.get(name, 1.0) / len(rows), features[main_kinds],
-            vectors[main_kinds].astype(np.float32), stems, np.array(chosen, bool), gold - {""},
-        )  # fmt: skip
+def describe_document(document: Document, weight: float) -> Described:
+    """What the pipeline's stages make of it before they rank."""
+    nothing = np.empty((0, 0), np.float32)
+    try:
+        whole, _ = find_headings(read_text(document.text))
+    except BadDocument:
+        return Described(document, weight, nothing, nothing, [], np.empty(0, bool))
+    sentences = find_sentences(whole)
+    tokens = make_tokens(sentences)
+    phrases = find_phrases(tokens, lambda _: None)
+    merged = merge(tokens, [phrases.only(bm25.borne_out(tokens, phrases)), find_words(tokens)])
+    found = merged.candidates
+    kept = np.flatnonzero((found.kinds == NOUN_PHRASE) | (found.kinds == SINGLE_WORD))
+    rows, vectors, _ = describe(tokens, found, merged.names, embed(tokens))
+    written = [list(stems(sentences, tokens, found, number)) for number in kept.tolist()]
+    chosen = np.array([not document.gold.isdisjoint(forms) for forms in written], bool)
+    commonest = [max(sorted(set(forms)), key=forms.count) for forms in written]
+    return Described(document, weight, rows[kept], vectors[kept], commonest, chosen)
 
 
-@cache
-def _stem(word: str) -> str:
-    return snowballstemmer.stemmer("porter").stemWord(word)
+def stems(sentences: list[Sentence], tokens: Tokens, found: Candidates, number: int) -> Iterator[str]:
+    """A candidate's first occurrences as they are written."""
+    begin, end = found.bounds[number], found.bounds[number + 1]
+    for place in range(begin, min(begin + 4, end)):
+        which = tokens.sentence[found.at[place]]
+        sentence = sentences[which]
+        first, last = found.at[place] - tokens.starts[which], found.after[place] - 1 - tokens.starts[which]
+        yield stemmed(sentence.text[sentence.starts[first] : sentence.starts[last] + len(sentence.tokens[last])])
 
 
-def stemmed(phrase: str) -> str:
-    """As phrases are compared: in small letters, without signs, each word stemmed."""
-    return " ".join(map(_stem, re.findall(r"[^\W_]+", phrase.lower())))
+def measure(described: list[Described], half: int | None) -> float:
+    """F1 of the written ranker, in percent; of one half or of all."""
+    ranker = Ranker(MODEL)
+    these = [each for each in described if half in (None, each.half)]
+    orders = [np.argsort(-ranker(each.rows, each.vectors), kind="stable") if each.stems else () for each in these]
+    found = [[each.stems[number] for number in order] for each, order in zip(these, orders, strict=True)]
+    return f1([each.document for each in these], found)
 
 
-def f1(documents: list[Document], half: int | None) -> float:
-    """Of the written ranker, in percent; of one half or of all."""
-    ranker, results = Ranker(MODEL), []
-    for document in documents:
-        if half in (None, document.half):
-            order = np.argsort(-ranker(document.rows, document.vectors), kind="stable") if document.stems else []
-            first = list(dict.fromkeys(document.stems[number] for number in order if document.stems[number]))[:10]
-            right = len(document.gold.intersection(first))
-            results.append(2 * right / (len(first) + len(document.gold)) if first else 0.0)
-    return 100 * float(np.mean(results))
-
-
-def learn(documents: list[Document]) -> None:
+def learn(documents: list[Described]) -> None:
     """Train on these documents, and write the weights."""
     chance = np.random.default_rng(1)
     documents = [document for document in documents if document.chosen.any()]
@@ -144,7 +134,7 @@ def learn(documents: list[Document]) -> None:
     np.savez_compressed(MODEL, vector_weights=by_vector, **trees)
 
 
-def _sample(document: Document, chance: np.random.Generator) -> tuple[np.ndarray, ...]:
+def _sample(document: Described, chance: np.random.Generator) -> tuple[np.ndarray, ...]:
     chosen = document.chosen
     kept = chosen | (chance.random(len(chosen)) < OTHERS / len(chosen))
     # Those kept stand for those left out.
@@ -155,7 +145,7 @@ def _sample(document: Document, chance: np.random.Generator) -> tuple[np.ndarray
 
 def regress(rows: np.ndarray, vectors: np.ndarray, chosen: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weights for `scoring.termhood`, by Newton's method."""
-    single = rows[:, [10]] == 1
+    single = rows[:, [WORDS]] == 1
     columns = np.concatenate([vectors * single, vectors * ~single, np.ones((len(rows), 1))], axis=1).astype(np.float64)
     result = np.zeros(columns.shape[1])
     for _ in range(8):
@@ -166,7 +156,9 @@ def regress(rows: np.ndarray, vectors: np.ndarray, chosen: np.ndarray, weights: 
     return result.astype(np.float32)
 
 
-def boost(rows: np.ndarray, chosen: np.ndarray, weights: np.ndarray, chance: np.random.Generator) -> dict[str, np.ndarray]:
+def boost(
+    rows: np.ndarray, chosen: np.ndarray, weights: np.ndarray, chance: np.random.Generator
+) -> dict[str, np.ndarray]:
     """Trees by gradient boosting with logistic loss."""
     edges = [np.unique(np.quantile(column, np.linspace(0, 1, BINS + 1)[1:-1])) for column in rows.T]
     bins = [np.searchsorted(edge, column, side="left") for edge, column in zip(edges, rows.T, strict=True)]
@@ -180,7 +172,10 @@ def boost(rows: np.ndarray, chosen: np.ndarray, weights: np.ndarray, chance: np.
         questions = []
         for depth in range(DEPTH):
             asked = [
-                (*_best_split(place * BINS + bins[feature], slope, bend, 1 << depth, len(edges[feature]), ridge), feature)
+                (
+                    *_best_split(place * BINS + bins[feature], slope, bend, 1 << depth, len(edges[feature]), ridge),
+                    feature,
+                )
                 for feature in chance.choice(len(edges), int(FEATURES * len(edges)), replace=False)
                 if len(edges[feature])
             ]

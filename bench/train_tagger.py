@@ -44,7 +44,9 @@ def main() -> None:
 
 def read(path: Path) -> Iterator[Sentence]:
     """The sentences of a file."""
-    for block in gzip.open(path, "rt", encoding="utf-8").read().split("\n\n"):
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        blocks = file.read().split("\n\n")
+    for block in blocks:
         rows = [line.split("\t") for line in block.splitlines() if re.match(r"\d+\t", line)]
         if rows:
             tags = [PARTICIPLE if row[3] == "VERB" and row[7] == "amod" else UPOS[row[3]] for row in rows]
@@ -143,7 +145,9 @@ def write(names: list[str], weights: np.ndarray, transitions: np.ndarray, smalle
     MODEL.parent.mkdir(exist_ok=True)
     np.savez_compressed(
         MODEL,
-        names=np.frombuffer("\n".join(name for name, is_kept in zip(names, large, strict=True) if is_kept).encode(), np.uint8),
+        names=np.frombuffer(
+            "\n".join(name for name, is_kept in zip(names, large, strict=True) if is_kept).encode(), np.uint8
+        ),
         weights=np.clip(np.round(kept / scale), -127, 127).astype(np.int8),
         scale=scale,
         transitions=transitions.astype(np.float32),

@@ -8,7 +8,7 @@ stand in endless enumerations, find no sentence that is about them.
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.phrases import Candidates
+from pipeline.candidates import Candidates
 from pipeline.tokens import Flags, Tokens
 
 _K1, _B = 1.2, 0.75

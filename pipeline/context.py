@@ -87,7 +87,9 @@ def _title(lines: list[Line]) -> int:
     if len(written) < 2 or written[0] + 1 != written[1] or lines[written[0]].heading:
         return -1
     words, after = lines[written[0]].text.split(), lines[written[1]].text.lstrip("\"'“‘([")
-    ends = _TERMINAL.search(words[-1]) or words[-1].endswith((",", ";", ":", "-")) or words[-1].lower() in CLOSED_CLASSES
+    ends = (
+        _TERMINAL.search(words[-1]) or words[-1].endswith((",", ";", ":", "-")) or words[-1].lower() in CLOSED_CLASSES
+    )
     return -1 if ends or len(words) > _LONGEST_TITLE or not after[:1].isupper() else written[0]
 
 

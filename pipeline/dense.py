@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.candidates import Candidates
 from pipeline.english import zipf
-from pipeline.phrases import Candidates
 from pipeline.tokens import Numbers, Tokens
 
 MODEL = Path(__file__).parent / "data" / "vectors.npz"

@@ -75,20 +75,24 @@ def draw(chosen: Sequence[Scored], topics: Sequence[Topic], near: Matrix, title:
         inner = {key[i:j] for i in range(len(key)) for j in range(i + 1, len(key) + 1)} - {key}
         for part in sorted(inner & keys.keys()):
             edges.append(_edge(texts[number], texts[keys[part]], "contains", len(part) / len(key)))
-    for one in range(len(near)):
-        nearest = np.argsort(-near[one], kind="stable")[: _MOST_SIMILAR + 1]
-        for two in nearest.tolist():
-            if near[one, two] >= _SIMILAR and (one < two or one not in np.argsort(-near[two], kind="stable")[: _MOST_SIMILAR + 1]):
-                if one != two:
-                    edges.append(_edge(texts[one], texts[two], "similar_to", float(near[one, two])))
-    branches = [{"name": texts[topic.members[0]], "children": [{"name": texts[member]} for member in topic.members[1:]]} for topic in topics]
+    nearest = np.argsort(-near, axis=1, kind="stable")[:, : _MOST_SIMILAR + 1].tolist()
+    pairs = {(min(one, two), max(one, two)) for one, others in enumerate(nearest) for two in others if one != two}
+    for one, two in sorted(pairs):
+        if near[one, two] >= _SIMILAR:
+            edges.append(_edge(texts[one], texts[two], "similar_to", float(near[one, two])))
+    names = [texts[topic.members[0]] for topic in topics]
+    leaves = [[texts[member] for member in topic.members[1:]] for topic in topics]
     lines = [f"# {title}"]
-    for branch in branches:
-        lines += ["", f"## {branch['name']}", *(f"- {leaf['name']}" for leaf in branch["children"])]
+    for name, below in zip(names, leaves, strict=True):
+        lines += ["", f"## {name}", *(f"- {leaf}" for leaf in below)]
+    branches = [
+        {"name": name, "children": [{"name": leaf} for leaf in below]}
+        for name, below in zip(names, leaves, strict=True)
+    ]
     return {
         "topics": [
-            {"id": number, "name": texts[topic.members[0]], "terms": [texts[member] for member in topic.members]}
-            for number, topic in enumerate(topics)
+            {"id": number, "name": name, "terms": [name, *below]}
+            for number, (name, below) in enumerate(zip(names, leaves, strict=True))
         ],
         "edges": edges,
         "mind_map": {"name": title, "children": branches},
@@ -107,7 +111,9 @@ def _nearness(chosen: Sequence[Scored]) -> Matrix:
     holds = np.zeros((len(chosen), len(vocabulary)))
     for number, these in enumerate(words):
         holds[number, [place[word] for word in these]] = 1.0
-    vectors = unit((holds @ open_vectors().table(vocabulary)).astype(np.float32)).astype(np.float64) if vocabulary else holds
+    vectors = (
+        unit((holds @ open_vectors().table(vocabulary)).astype(np.float32)).astype(np.float64) if vocabulary else holds
+    )
     shared = holds @ holds.T / np.maximum(np.minimum.outer(holds.sum(1), holds.sum(1)), 1.0)
     standing = [{number for number, _, _ in entry.term.candidate.places} for entry in chosen]
     both = np.array([[len(one & two) / max(min(len(one), len(two)), 1) for two in standing] for one in standing])

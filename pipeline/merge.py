@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.candidates import LINKING, Candidates, together
 from pipeline.cefr import level
 from pipeline.english import CLOSED_CLASSES, base_form, is_common_word
-from pipeline.phrases import LINKING, Candidates
 from pipeline.tokens import CAPITAL, SMALL, Flags, Tokens
 from pipeline.wordnet import NOUN, VERB, open_wordnet
 
@@ -38,11 +38,11 @@ def merge(
 ) -> Merged:
     """All candidates in one table. `min_cefr`: A1 to C2; what is easier is left out, what has no level stays. `bare`:
     nothing but put into one table, for the bench."""
-    together = _together(parts)
+    found = together(parts)
     if bare:
-        return Merged(together, np.zeros(len(together), bool), 0, 0, 0, 0)
-    candidates = _variants(together)
-    joined = len(together) - len(candidates)
+        return Merged(found, np.zeros(len(found), bool), 0, 0, 0, 0)
+    candidates = _variants(found)
+    joined = len(found) - len(candidates)
     candidates, known = _without_known(candidates, known_words)
     candidates, easy = _without_easy(candidates, min_cefr)
     names, people = _names(tokens, candidates)
@@ -68,26 +68,13 @@ def _without_easy(candidates: Candidates, min_cefr: str | None) -> tuple[Candida
     return candidates.only(kept), int((~kept).sum())
 
 
-def _together(parts: Sequence[Candidates]) -> Candidates:
-    starts = np.cumsum([0, *(part.bounds[-1] for part in parts)])
-    return Candidates(
-        np.concatenate([part.kinds for part in parts]),
-        [key for part in parts for key in part.keys],
-        [lemma for part in parts for lemma in part.lemmas],
-        [speech for part in parts for speech in part.parts],
-        np.concatenate([part.ids for part in parts]),
-        np.concatenate([part.at for part in parts]),
-        np.concatenate([part.after for part in parts]),
-        np.concatenate([part.alone for part in parts]),
-        np.concatenate([[0], *(part.bounds[1:] + start for part, start in zip(parts, starts, strict=False))]),
-    )
-
-
 def _variants(candidates: Candidates) -> Candidates:
     """Those that differ in hyphens only put together under the first of them."""
     first: dict[tuple[str, ...], int] = {}
     owners = np.arange(len(candidates))
-    hyphened = {tuple(word for part in key for word in part.split("-")) for key in candidates.keys if "-" in "".join(key)}
+    hyphened = {
+        tuple(word for part in key for word in part.split("-")) for key in candidates.keys if "-" in "".join(key)
+    }
     for number, key in enumerate(candidates.keys) if hyphened else ():
         loose = tuple(word for part in key for word in part.split("-")) if "-" in "".join(key) else key
         if loose in hyphened and candidates.parts[number] == NOUN:
@@ -148,5 +135,7 @@ def _judge(
 
 def _capitals_are_habit(tokens: Tokens, inside: Flags) -> bool:
     """Whether the document writes common nouns with capitals, as the Constitution of the United States does."""
-    common = inside & tokens.of_words(lambda word: len(word) > 3 and word not in CLOSED_CLASSES and is_common_word(word))
+    common = inside & tokens.of_words(
+        lambda word: len(word) > 3 and word not in CLOSED_CLASSES and is_common_word(word)
+    )
     return bool(np.count_nonzero(common & (tokens.case == CAPITAL)) > 0.2 * np.count_nonzero(common))

@@ -8,7 +8,6 @@ one by the other. Antonyms are never one, however near. The better term stays.
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations
 
 import numpy as np
 
@@ -81,7 +80,13 @@ def _abbreviations(sentences: Sequence[Sentence]) -> set[tuple[str, str]]:
             for match in _EXPLAINED.finditer(sentence.text):
                 words, short = match[1].lower().split(" "), match[2].lower()
                 for count in range(2, len(words) + 1):
-                    initials = "".join(part[0] for word in words[-count:] if word not in CLOSED_CLASSES for part in re.split("[-’']", word) if part)
+                    initials = "".join(
+                        part[0]
+                        for word in words[-count:]
+                        if word not in CLOSED_CLASSES
+                        for part in re.split("[-’']", word)
+                        if part
+                    )
                     if initials == short:
                         found.add((" ".join(words[-count:]), short))
     return found

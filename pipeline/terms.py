@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.candidates import COLLOCATION, KINDS, LINKING, NOUN_PHRASE, PHRASAL_VERB, PHRASE, SINGLE_WORD, WORD
 from pipeline.context import HEADING, Sentence
 from pipeline.english import is_common_word, zipf
 from pipeline.merge import Merged
-from pipeline.phrases import COLLOCATION, KINDS, LINKING, NOUN_PHRASE, PHRASAL_VERB, PHRASE, SINGLE_WORD, WORD
 from pipeline.scoring import Scores
 from pipeline.tokens import Tokens
 from pipeline.wordnet import Synset, open_wordnet
@@ -117,7 +117,7 @@ def _values(tokens: Tokens, merged: Merged, scores: NDArray[np.float64], max_phr
     behind = main.copy()
     behind[first] = False
     words = np.flatnonzero(behind & single)
-    interest = np.array([_interest(merged, number) for number in words])
+    interest = np.array([_interest(merged, number) for number in words.tolist()])
     values[words] *= 0.1
     rising = words[interest > 0][np.lexsort((words[interest > 0], -(interest * scores[words])[interest > 0]))]
     values[rising] = level * _falling(len(rising))
@@ -130,7 +130,7 @@ def _values(tokens: Tokens, merged: Merged, scores: NDArray[np.float64], max_phr
 
 
 def _falling(count: int) -> NDArray[np.float64]:
-    return 0.99 * 0.9 ** np.arange(count)
+    return 0.99 * np.power(0.9, np.arange(count))
 
 
 def _interest(merged: Merged, number: int) -> float:
@@ -181,7 +181,11 @@ def _form_shown(sentences: Sequence[Sentence], candidate: Candidate, is_name: bo
         # What stands within a sentence says most about capitals.
         written[form] += 1 if sentence.kind == HEADING or first == 0 else 1000
     base = " ".join(candidate.key)
-    text = base if forms[base] >= 2 or forms[base] * 5 >= forms.total() else max(forms, key=lambda form: (forms[form], form))
+    text = (
+        base
+        if forms[base] >= 2 or forms[base] * 5 >= forms.total()
+        else max(forms, key=lambda form: (forms[form], form))
+    )
     spelled = max((form for form in written if form.lower() == text), key=lambda form: (written[form], form))
     if is_name:
         return spelled

@@ -32,9 +32,10 @@ _WORD = re.compile(r"[A-Za-zÀ-ɏ][A-Za-z0-9À-ɏ]*(?:[-'’/&.][A-Za-z0-9À-ɏ]
 class Tokens:
     """A column has an entry for each token, unless it says otherwise.
 
-    words: the different words and their base forms in lower case; words[0] is "", for what is not looked at. ids: places
-    in `words`. lemmas: the same of the base forms, which nouns and verbs have. tags: places in `tagger.TAGS`. case: SMALL, CAPITAL, CAPITALS. sentence: which it stands in. starts: of each
-    sentence the place of its first token, and the end. headings, whole: of each sentence, whether it is one.
+    words: the different words and their base forms in lower case; words[0] is "", for what is not looked at. ids:
+    places in `words`. lemmas: those of the base forms, which nouns and verbs have. tags: places in `tagger.TAGS`.
+    case: SMALL, CAPITAL, CAPITALS. sentence: which it stands in. starts: of each sentence the place of its first
+    token, and the end. headings: of each sentence, whether it is one.
     clean: whether terms may stand there: not in a form's labels, a table's row, program code.
     """
 
@@ -46,7 +47,6 @@ class Tokens:
     sentence: Ids
     starts: Numbers
     headings: Flags
-    whole: Flags
     clean: Flags
     rare_words: int
 
@@ -95,10 +95,8 @@ def make_tokens(sentences: Sequence[Sentence]) -> Tokens:
     clean = (_share(letters, sentence, lengths) >= 0.6) & (whole | ~shouts)
     ids = low[spelled]
     lemmas = _base_forms(words, ids, tags)
-    return Tokens(
-        list(words), ids, lemmas, tags, case, sentence, starts,
-        np.fromiter((entry.kind == HEADING for entry in sentences), bool, len(sentences)), whole, clean[sentence], rare,
-    )  # fmt: skip
+    headings = np.fromiter((entry.kind == HEADING for entry in sentences), bool, len(sentences))
+    return Tokens(list(words), ids, lemmas, tags, case, sentence, starts, headings, clean[sentence], rare)
 
 
 def _commonest(spelled: Ids, numbers: dict[str, int]) -> tuple[Ids, dict[str, int]]:

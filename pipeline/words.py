@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.english import CLOSED_CLASSES, GENERIC_ADJECTIVES, GENERIC_NOUNS
-from pipeline.phrases import SINGLE_WORD, Candidates, Places, gather
-from pipeline.phrases import runs, nominals
+from pipeline.candidates import SINGLE_WORD, Candidates, gather
+from pipeline.english import CLOSED_CLASSES, GENERIC_ADJECTIVES
+from pipeline.phrases import nominals, runs
 from pipeline.tokens import Tokens, is_word, tag_set
 from pipeline.wordnet import ADJECTIVE, ADVERB, NOUN, VERB, open_wordnet
 
@@ -24,22 +24,25 @@ def find_words(tokens: Tokens) -> Candidates:
     )
     at = np.flatnonzero(content & tokens.clean & tokens.tagged("NPVGJR"))
     ends, opens = runs(tokens, nominals(tokens))
-    alone = opens[at] & (ends[at] == at + 1)
-    found = gather(tokens, [Places(SINGLE_WORD, tokens.lemmas[at][:, None], at, at + 1, alone)])
+    found = gather(
+        tokens, SINGLE_WORD, NOUN, tokens.lemmas[at][:, None], at, at + 1, opens[at] & (ends[at] == at + 1)
+    )
     parts = _parts(tokens, found)
-    wordnet = open_wordnet()
-    lemmas = [
-        next(iter(wordnet.lemmas(word, part)), None) if part in (ADJECTIVE, ADVERB) else word if wordnet.has(word, part) else None
-        for (word,), part in zip(found.keys, parts, strict=True)
-    ]
-    kept = np.array([lemma is not None for lemma in lemmas], bool)
-    kept |= np.array([part == NOUN for part in parts], bool)
-    return replace(found, lemmas=lemmas, parts=parts).only(kept)
+    lemmas = [_lemma(word, part) for (word,), part in zip(found.keys, parts, strict=True)]
+    known = np.array([lemma is not None for lemma in lemmas], bool)
+    nouns = np.array([part == NOUN for part in parts], bool)
+    return replace(found, lemmas=lemmas, parts=parts).only(known | (nouns & (found.frequencies >= _OFTEN)))
 
 
 def _parts(tokens: Tokens, found: Candidates) -> list[str]:
     """The commonest part of speech of each; the first of _PARTS where two are as common."""
-    owners, tags = found.owners, tokens.tags[found.at]
-    counts = [np.bincount(owners, tag_set(letters)[tags], len(found)) for letters in _PARTS.values()]
+    tags = tokens.tags[found.at]
+    counts = np.stack([found.total(tag_set(letters)[tags]) for letters in _PARTS.values()])
     names = list(_PARTS)
-    return [names[number] for number in np.argmax(counts, axis=0)] if len(found) else []
+    return [names[number] for number in counts.argmax(0).tolist()]
+
+
+def _lemma(word: str, part: str) -> str | None:
+    if part in (NOUN, VERB):  # in the base form already
+        return word if open_wordnet().has(word, part) else None
+    return next(iter(open_wordnet().lemmas(word, part)), None)
