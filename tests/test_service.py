@@ -180,7 +180,7 @@ def test_the_same_document_gives_the_same_cards_twice(service: Service) -> None:
 
 
 def test_progress_is_seen_moving_while_a_long_document_is_processed(service: Service) -> None:
-    job_id = post(service, TEXT * 25).json()["jobId"]
+    job_id = post(service, TEXT * 80).json()["jobId"]
     seen: list[tuple[int, str]] = []
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
