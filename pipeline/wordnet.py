@@ -9,6 +9,7 @@ only the synsets asked for are parsed. File formats: wndb(5WN), morphy(7WN).
 import importlib.util
 import mmap
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -32,12 +33,13 @@ _DETACHMENT = {
     ADJECTIVE: (("er", ""), ("est", ""), ("er", "e"), ("est", "e")),
     ADVERB: (),
 }  # fmt: skip
-_GLOSS_EXAMPLE = re.compile(r';?\s*"[^"]*"?(?:\s*-\s*[^;"]+)?')
+_GLOSS_EXAMPLE = re.compile(r';?\s*"([^"]*)"?(?:\s*-\s*[^;"]+)?')
 
 
 @dataclass(frozen=True, slots=True)
 class Synset:
-    """One meaning: `lemmas` as WordNet spells them (spaces for underscores), `gloss` without its usage examples."""
+    """One meaning: `lemmas` as WordNet spells them (spaces for underscores), `gloss` without its usage examples.
+    `relations`: (sign as in wninput(5WN), offset there, its part), those of single lemmas too."""
 
     offset: int
     part_of_speech: str
@@ -46,6 +48,8 @@ class Synset:
     topic: str
     is_instance: bool
     antonyms: tuple[tuple[int, int, int, str], ...] = ()  # (which lemma here, which there, offset there, its part)
+    examples: tuple[str, ...] = ()
+    relations: tuple[tuple[str, int, str], ...] = ()
 
     @property
     def key(self) -> str:
@@ -78,7 +82,11 @@ class WordNet:
 
     def usage(self, lemma: str, part_of_speech: str) -> int:
         """How often the lemma was tagged as this part of speech in WordNet's own corpus (cntlist.rev)."""
-        return self._counts().get((lemma.replace(" ", "_"), part_of_speech), 0)
+        return sum(self.counts(lemma, part_of_speech))
+
+    def counts(self, lemma: str, part_of_speech: str) -> Sequence[int]:
+        """The same for each of its `senses`; those at the end may be missing."""
+        return self._counts().get((lemma.replace(" ", "_"), part_of_speech), ())
 
     def antonyms(self, lemma: str, part_of_speech: str) -> frozenset[str]:
         """The opposites that WordNet has of a lower-case lemma, in any of its senses."""
@@ -122,13 +130,14 @@ class WordNet:
         with (self._folder / f"data.{_SUFFIX[part_of_speech]}").open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
-    def _read_counts(self) -> dict[tuple[str, str], int]:
-        counts: dict[tuple[str, str], int] = {}
+    def _read_counts(self) -> dict[tuple[str, str], list[int]]:
+        counts: dict[tuple[str, str], list[int]] = {}
         for line in (self._folder / "cntlist.rev").read_text("ascii").splitlines():
-            sense, _, count = line.split(" ")
+            sense, number, count = line.split(" ")
             lemma, _, rest = sense.partition("%")
-            entry = (lemma, _OF_DIGIT[rest[0]])
-            counts[entry] = counts.get(entry, 0) + int(count)
+            entry = counts.setdefault((lemma, _OF_DIGIT[rest[0]]), [])
+            entry += [0] * (int(number) - len(entry))
+            entry[int(number) - 1] = int(count)
         return counts
 
     def _read_topics(self) -> dict[int, str]:
@@ -143,6 +152,7 @@ class WordNet:
         head, _, gloss = data[start : data.find(b"\n", start)].decode("ascii").strip().partition(" | ")
         fields = head.split(" ")
         count = int(fields[3], 16)
+        pointers = list(zip(*(fields[5 + 2 * count + i :: 4] for i in range(4)), strict=False))
         lemmas = tuple(fields[4 + 2 * i].partition("(")[0].replace("_", " ") for i in range(count))
         return Synset(
             offset=offset,
@@ -153,9 +163,11 @@ class WordNet:
             is_instance="@i" in fields[4 + 2 * count :],
             antonyms=tuple(
                 (int(ends[:2], 16), int(ends[2:], 16), int(other), _OF_LETTER[letter])
-                for sign, other, letter, ends in zip(*(fields[5 + 2 * count + i :: 4] for i in range(4)), strict=False)
+                for sign, other, letter, ends in pointers
                 if sign == "!"
             ),
+            examples=tuple(_GLOSS_EXAMPLE.findall(gloss)),
+            relations=tuple((sign, int(other), _OF_LETTER[letter]) for sign, other, letter, _ in pointers[: int(fields[4 + 2 * count])]),
         )
 
 

@@ -1,0 +1,170 @@
+"""How terms are pronounced, in IPA: American by CMUdict and, where that lacks a word, by eSpeak NG; British by eSpeak NG.
+
+American stress marks stand where the syllable begins (maximal onset), none on words of one syllable; the British
+transcription is eSpeak's own, which marks the vowel. A word that is stressed by its part of speech ("record") is
+read as that. CMUdict is looked up in its sorted file, which is mapped, not loaded; eSpeak starts at the first look-up
+(10 ms, no thread, no sound) and serves the process. It makes no audio.
+"""
+
+import ctypes
+import importlib.util
+import mmap
+import re
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from pathlib import Path
+
+from pipeline.english import CLOSED_CLASSES, word_set
+from pipeline.wordnet import NOUN, VERB
+
+_VOICES = {"uk": "en-gb-x-rp", "us": "en-us"}  # "en-gb" is refused, and the voice stays what it was
+_SYNCHRONOUS, _DO_NOT_EXIT = 2, 0x8000
+_UTF8, _IPA = 1, 0x02
+_SEPARATOR = "_"
+_KEPT = 1 << 12
+
+_VOWELS = dict(
+    pair.split(":", 1)
+    for pair in "AA:ɑː AE:æ AH:ʌ AO:ɔː AW:aʊ AY:aɪ EH:ɛ ER:ɝː EY:eɪ IH:ɪ IY:iː OW:oʊ OY:ɔɪ UH:ʊ UW:uː".split()
+)
+_UNSTRESSED = {"AH": "ə", "ER": "ɚ", "IY": "i"}
+_CONSONANTS = dict(
+    pair.split(":")
+    for pair in (
+        "B:b CH:tʃ D:d DH:ð F:f G:ɡ HH:h JH:dʒ K:k L:l M:m N:n NG:ŋ P:p R:ɹ S:s SH:ʃ T:t TH:θ V:v W:w Y:j Z:z ZH:ʒ"
+    ).split()
+)
+_STRESS = "ˈˌ"
+_VOWEL = re.compile(r"[ɑæʌɔaɛɝeɪioʊuəɚᵻɐɜɒ]")
+_ONSETS = word_set(
+    "pl pɹ pj bl bɹ bj tɹ tw tj dɹ dw dj kl kɹ kw kj ɡl ɡɹ ɡw fl fɹ fj θɹ θw ʃɹ sl sm sn sp st sk sw sf spl spɹ spj stɹ"
+    " stj skɹ skw skj vj mj nj hj lj"
+)
+
+
+def american(text: str, part_of_speech: str) -> str:
+    """A term's American pronunciation, words apart."""
+    words = re.split(r"[\s/]+|(?<=\w)[-–](?=\w)", text.strip())
+    return " ".join(filter(None, (_american_word(word, part_of_speech, len(words) > 1) for word in words)))
+
+
+def british(text: str, part_of_speech: str) -> str:
+    """A term's British pronunciation, Received Pronunciation."""
+    return _speak(text, "uk", part_of_speech if text.isalpha() else "").replace(_SEPARATOR, "")
+
+
+@lru_cache(_KEPT)
+def _american_word(word: str, part_of_speech: str, in_phrase: bool) -> str:
+    low = word.lower().replace("’", "'")
+    found = [] if len(word) > 1 and word.isupper() else _look_up(low)  # abbreviations are often other words in CMUdict
+    if found:
+        sounds = _by_part_of_speech(found, "" if in_phrase else part_of_speech)
+        weak = in_phrase and low in CLOSED_CLASSES
+        return _syllables([_sound(symbol) for symbol in sounds], weak)
+    spoken = _speak(word, "us", "" if in_phrase else part_of_speech)
+    return " ".join(_syllables(part.split(_SEPARATOR), False) for part in spoken.split(" "))
+
+
+def _by_part_of_speech(found: Sequence[Sequence[str]], part_of_speech: str) -> Sequence[str]:
+    """Of two syllables a noun is stressed on the first and a verb on the second, where CMUdict has both."""
+    wanted = {NOUN: 0, VERB: 1}.get(part_of_speech)
+    for sounds in found if wanted is not None else ():
+        stresses = [symbol[-1] for symbol in sounds if symbol[-1].isdigit()]
+        if len(stresses) == 2 and stresses[wanted] == "1":
+            return sounds
+    return found[0]
+
+
+def _sound(symbol: str) -> str:
+    """One ARPABET symbol, a vowel with its stress mark before it."""
+    if symbol in _CONSONANTS:
+        return _CONSONANTS[symbol]
+    vowel, stress = symbol[:-1], symbol[-1]
+    if stress == "0":
+        return _UNSTRESSED.get(vowel, _VOWELS[vowel])
+    return _STRESS[int(stress) - 1] + _VOWELS[vowel]
+
+
+def _syllables(sounds: Sequence[str], weak: bool) -> str:
+    """The sounds as one word, the stress marks moved from vowels to where their syllables begin."""
+    vowels = [place for place, sound in enumerate(sounds) if _VOWEL.search(sound)]
+    bare = [sound.strip(_STRESS) for sound in sounds]
+    if len(vowels) < 2 or weak:
+        return "".join(bare)
+    for number, place in enumerate(vowels):
+        if sounds[place][0] in _STRESS:
+            start = vowels[number - 1] + 1 if number else 0
+            while number and place - start > 1 and "".join(bare[start:place]) not in _ONSETS:
+                start += 1
+            start += place - start == 1 and bare[start] == "ŋ"
+            bare[start] = sounds[place][0] + bare[start]
+    return "".join(bare)
+
+
+# CMUdict --------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _cmudict() -> mmap.mmap:
+    """The package's file, found without importing it."""
+    with (_package("cmudict") / "data" / "cmudict.dict").open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _look_up(word: str) -> list[list[str]]:
+    """All pronunciations of a lower-case word, as ARPABET symbols; [] where there is none. The lines are sorted."""
+    data, wanted = _cmudict(), word.encode()
+    low, high = 0, len(data)
+    while low < high:
+        start = data.rfind(b"\n", 0, (low + high) // 2) + 1
+        if _head(data, start) < wanted:
+            low = data.find(b"\n", (low + high) // 2) + 1 or high
+        else:
+            high = start
+    found = []
+    while low < len(data) and _head(data, low) == wanted:
+        line = data[low : data.find(b"\n", low)].decode("ascii").partition(" #")[0]
+        found.append(line.split(" ")[1:])
+        low = data.find(b"\n", low) + 1
+    return found
+
+
+def _head(data: mmap.mmap, start: int) -> bytes:
+    return data[start : data.find(b" ", start)].partition(b"(")[0]
+
+
+# eSpeak NG ------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _espeak() -> ctypes.CDLL:
+    folder = _package("espeakng_loader")
+    library = ctypes.CDLL(str(next(path for path in sorted(folder.iterdir()) if path.stem == "libespeak-ng")))
+    library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+    data = str(folder / "espeak-ng-data").encode()
+    if library.espeak_Initialize(_SYNCHRONOUS, 0, data, _DO_NOT_EXIT) < 0:
+        raise RuntimeError("eSpeak NG did not start: its data folder is missing or of another version.")
+    return library
+
+
+@lru_cache(_KEPT)
+def _speak(text: str, accent: str, part_of_speech: str) -> str:
+    """What eSpeak says, its sounds parted by _SEPARATOR and its words by spaces."""
+    library = _espeak()
+    if library.espeak_SetVoiceByName(_VOICES[accent].encode()):
+        raise RuntimeError(f"eSpeak NG has no voice {_VOICES[accent]}.")
+    before = {VERB: "to ", NOUN: "the "}.get(part_of_speech, "")  # tells it how a word like "record" is stressed
+    buffer = ctypes.c_char_p((before + text).encode())
+    at = ctypes.c_void_p(ctypes.cast(buffer, ctypes.c_void_p).value)
+    clauses = []
+    while at.value:
+        clauses.append(library.espeak_TextToPhonemes(ctypes.byref(at), _UTF8, _IPA | ord(_SEPARATOR) << 8).decode())
+    words = " ".join(clauses).split()
+    return " ".join(word.strip(_SEPARATOR) for word in words[bool(before) and len(words) > 1 :])
+
+
+def _package(name: str) -> Path:
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"The package {name!r} is missing: install requirements.txt.")
+    return Path(spec.submodule_search_locations[0])
