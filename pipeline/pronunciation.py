@@ -11,6 +11,7 @@ import importlib.util
 import mmap
 import re
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -50,29 +51,26 @@ def american(text: str, part_of_speech: str) -> str:
 
 def british(text: str, part_of_speech: str) -> str:
     """A term's British pronunciation, Received Pronunciation."""
-    return _speak(text, "uk", part_of_speech if text.isalpha() else "").replace(_SEPARATOR, "")
+    return _speak(text.replace("/", " "), "uk", part_of_speech if text.isalpha() else "").replace(_SEPARATOR, "")
 
 
 @lru_cache(_KEPT)
 def _american_word(word: str, part_of_speech: str, in_phrase: bool) -> str:
     low = word.lower().replace("’", "'")
     found = [] if len(word) > 1 and word.isupper() else _look_up(low)  # abbreviations are often other words in CMUdict
+    spoken = "" if len(found) == 1 else _speak(word, "us", "" if in_phrase else part_of_speech)
     if found:
-        sounds = _by_part_of_speech(found, "" if in_phrase else part_of_speech)
-        weak = in_phrase and low in CLOSED_CLASSES
-        return _syllables([_sound(symbol) for symbol in sounds], weak)
-    spoken = _speak(word, "us", "" if in_phrase else part_of_speech)
+        # Of several, which may be of other parts of speech, that which is nearest to eSpeak's.
+        heard = [[_sound(symbol) for symbol in symbols] for symbols in found]
+        sounds = max(heard, key=lambda each: _likeness(each, spoken.split(_SEPARATOR)))
+        return _syllables(sounds, in_phrase and low in CLOSED_CLASSES)
     return " ".join(_syllables(part.split(_SEPARATOR), False) for part in spoken.split(" "))
 
 
-def _by_part_of_speech(found: Sequence[Sequence[str]], part_of_speech: str) -> Sequence[str]:
-    """Of two syllables a noun is stressed on the first and a verb on the second, where CMUdict has both."""
-    wanted = {NOUN: 0, VERB: 1}.get(part_of_speech)
-    for sounds in found if wanted is not None else ():
-        stresses = [symbol[-1] for symbol in sounds if symbol[-1].isdigit()]
-        if len(stresses) == 2 and stresses[wanted] == "1":
-            return sounds
-    return found[0]
+def _likeness(sounds: Sequence[str], spoken: Sequence[str]) -> tuple[bool, float]:
+    """How alike two pronunciations are: first whether the same vowel is stressed, then the share of common sounds."""
+    stressed = [[_STRESS[0] in sound for sound in each if _VOWEL.search(sound)] for each in (sounds, spoken)]
+    return stressed[0] == stressed[1], SequenceMatcher(None, sounds, spoken, False).ratio()
 
 
 def _sound(symbol: str) -> str:

@@ -61,7 +61,7 @@ class WordNet:
     """The dict files of one folder. Safe to share within a process; nothing is read until it is asked for."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         # What a document can ask for without end is kept within bounds.
         self._senses = lru_cache(_KEPT)(self._read_senses)
         self._index = cache(self._read_index)
@@ -118,21 +118,21 @@ class WordNet:
         return tuple(int(field) for field in fields[-int(fields[2]) :])
 
     def _read_index(self, part_of_speech: str) -> dict[str, str]:
-        lines = (self._folder / f"index.{_SUFFIX[part_of_speech]}").read_text("ascii").splitlines()
+        lines = (self.folder / f"index.{_SUFFIX[part_of_speech]}").read_text("ascii").splitlines()
         return {line.partition(" ")[0]: line for line in lines if not line.startswith("  ")}  # the licence
 
     def _read_exceptions(self, part_of_speech: str) -> dict[str, list[str]]:
-        lines = (self._folder / f"{_SUFFIX[part_of_speech]}.exc").read_text("ascii").splitlines()
+        lines = (self.folder / f"{_SUFFIX[part_of_speech]}.exc").read_text("ascii").splitlines()
         rows = ([form.replace("_", " ") for form in line.split()] for line in lines)
         return {row[0]: row[1:] for row in rows}
 
     def _map_data(self, part_of_speech: str) -> mmap.mmap:
-        with (self._folder / f"data.{_SUFFIX[part_of_speech]}").open("rb") as file:
+        with (self.folder / f"data.{_SUFFIX[part_of_speech]}").open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def _read_counts(self) -> dict[tuple[str, str], list[int]]:
         counts: dict[tuple[str, str], list[int]] = {}
-        for line in (self._folder / "cntlist.rev").read_text("ascii").splitlines():
+        for line in (self.folder / "cntlist.rev").read_text("ascii").splitlines():
             sense, number, count = line.split(" ")
             lemma, _, rest = sense.partition("%")
             entry = counts.setdefault((lemma, _OF_DIGIT[rest[0]]), [])
@@ -141,7 +141,7 @@ class WordNet:
         return counts
 
     def _read_topics(self) -> dict[int, str]:
-        rows = (line.split("\t") for line in (self._folder / "lexnames").read_text("ascii").splitlines())
+        rows = (line.split("\t") for line in (self.folder / "lexnames").read_text("ascii").splitlines())
         return {int(row[0]): row[1].partition(".")[2] for row in rows}
 
     def _read_synset(self, offset: int, part_of_speech: str) -> Synset:

@@ -1,0 +1,176 @@
+"""Makes pipeline/data/senses.npz: vectors of WordNet's senses, and how much each kind of evidence counts.
+
+    python bench/train_senses.py FOLDER
+
+1. Of each synset, vectors of its lemmas, its gloss and its examples, and those of its neighbours: GloVe's, the rarer
+   words the heavier. Their plain mean is one vector of the sense.
+2. The learned vector is a linear map of them all, such that an example sentence of WordNet's without the word itself
+   is nearer to the sense that it illustrates than to the word's other senses (32,000 examples; Adam, softmax loss).
+3. The weights of the evidence come from the tagged texts in FOLDER (bench/senses.py).
+
+Takes three minutes. The vectors kept are those of senses of words with more than one; eight bits a number.
+"""
+
+import argparse
+import re
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import senses as bench
+
+from pipeline.dense import Floats, open_vectors, unit
+from pipeline.english import zipf
+from pipeline.senses import EVIDENCE, MODEL, content_words, sense_key, stem
+from pipeline.wordnet import PARTS_OF_SPEECH, Synset, open_wordnet
+
+EPOCHS, BATCH, RATE, RIDGE = 12, 256, 1e-2, 1e-4
+RAREST = 1.0  # Zipf: senses of rarer words are left out
+RELATIONS = (("@", "@i"), ("~", "~i"))  # above, below; all others but antonyms are one kind
+_SMOOTH = 1e-4
+
+
+def main() -> None:
+    """Learn and write; prints how often the right sense of examples kept aside is the nearest."""
+    parser = argparse.ArgumentParser(description="Make the model of senses.")
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    synsets = [open_wordnet().synset(offset, part) for part in PARTS_OF_SPEECH for offset in offsets(part)]
+    parts = components(synsets)
+    maps = learn(synsets, parts)
+    kept = polysemous(synsets)
+    learned = np.einsum("kde,kne->nd", maps, parts)[kept]
+    plain = unit(unit(parts[1] + parts[2]) + 0.5 * (parts[0] + parts[3:].sum(0)))[kept]
+    write(synsets, kept, learned, plain, np.zeros(len(EVIDENCE)))
+    write(synsets, kept, learned, plain, bench.fit(bench.read(folder)))
+    print(f"{len(kept)} senses, {MODEL.stat().st_size >> 10} kB")
+
+
+def write(synsets: list[Synset], kept: list[int], learned: Floats, plain: Floats, weights: NDArray[np.float64]) -> None:
+    """The file; learned vectors in 32nds, so that their lengths stay comparable."""
+    keys = [sense_key(synsets[number].offset, synsets[number].part_of_speech) for number in kept]
+    scaled = np.round(plain * 127 / np.abs(plain).max(1, keepdims=True).clip(1e-9))
+    np.savez_compressed(
+        MODEL,
+        keys=np.array(keys),
+        learned=np.clip(np.round(learned * 32), -127, 127).astype(np.int8),
+        plain=scaled.astype(np.int8),
+        weights=weights,
+    )
+
+
+def offsets(part: str) -> list[int]:
+    """All synsets of a part of speech."""
+    lemmas = open_wordnet()._index(part)
+    return sorted({offset for lemma in lemmas for offset in open_wordnet().senses(lemma, part)})
+
+
+def polysemous(synsets: list[Synset]) -> list[int]:
+    """The places of those that a choice is ever between."""
+    places = {(synset.offset, synset.part_of_speech): number for number, synset in enumerate(synsets)}
+    kept = set()
+    for part in PARTS_OF_SPEECH:
+        for lemma in open_wordnet()._index(part):
+            found = open_wordnet().senses(lemma, part)
+            if len(found) > 1 and min(map(zipf, lemma.split("_"))) >= RAREST:
+                kept |= {places[offset, part] for offset in found}
+    return sorted(kept)
+
+
+def vector(words: list[str]) -> Floats:
+    """The weighted sum of words' vectors."""
+    if not words:
+        return np.zeros(open_vectors().table([""]).shape[1], np.float32)
+    general = np.array([10 ** (zipf(word) - 9) for word in words])
+    return (open_vectors().table(words) * (_SMOOTH / (_SMOOTH + general))[:, None]).sum(0).astype(np.float32)
+
+
+def components(synsets: list[Synset]) -> Floats:
+    """(kinds, synsets, dimensions): lemmas, gloss, examples, and lemmas and texts above, below and beside."""
+    lemmas = np.stack([vector([w for lemma in each.lemmas for w in content_words(lemma)]) for each in synsets])
+    gloss = np.stack([vector(content_words(each.gloss)) for each in synsets])
+    examples = np.stack([vector(content_words(" ".join(each.examples))) for each in synsets])
+    own = [unit(lemmas), unit(gloss), unit(examples)]
+    places = {(synset.offset, synset.part_of_speech): number for number, synset in enumerate(synsets)}
+    edges: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for number, synset in enumerate(synsets):
+        for sign, offset, part in synset.relations:
+            if sign != "!":
+                kind = next((kind for kind, signs in enumerate(RELATIONS) if sign in signs), len(RELATIONS))
+                edges[kind].append((number, places[offset, part]))
+    parts = list(own)
+    for kind in sorted(edges):
+        source, target = np.array(edges[kind]).T
+        for text in (own[0], own[1] + own[2]):
+            total = np.zeros_like(own[0])
+            np.add.at(total, source, text[target])
+            parts.append(unit(total))
+    return np.stack(parts)
+
+
+def learn(synsets: list[Synset], parts: Floats) -> Floats:
+    """The maps, (kinds, dimensions, dimensions). An example counts neither as text of its own sense."""
+    places = {(synset.offset, synset.part_of_speech): number for number, synset in enumerate(synsets)}
+    contexts, rows, texts = [], [], []
+    for number, synset in enumerate(synsets):
+        for example in synset.examples:
+            words = re.findall(r"[a-z]+(?:-[a-z]+)*", example.lower())
+            stems = {*words, *map(stem, words)}
+            for lemma in synset.lemmas:
+                found = open_wordnet().senses(lemma.lower(), synset.part_of_speech)
+                if lemma in stems and len(found) > 1:
+                    contexts.append(vector([word for word in content_words(example) if word != lemma]))
+                    others = [places[offset, synset.part_of_speech] for offset in found]
+                    rows.append([number, *(other for other in others if other != number)])
+                    rest = [word for text in synset.examples if text != example for word in content_words(text)]
+                    texts.append(unit(vector(rest)[None])[0])
+                    break
+    context = unit(np.stack(contexts))
+    chance = np.random.default_rng(0)
+    order = chance.permutation(len(rows))
+    aside, order = order[:3000], order[3000:]
+
+    def senses_of(number: int) -> Floats:
+        vectors = parts[:, rows[number]].copy()
+        vectors[2, 0] = texts[number]
+        return vectors
+
+    def nearest(maps: Floats) -> float:
+        asked = np.einsum("bd,kde->bke", context[aside], maps)
+        found = [np.einsum("kse,ke->s", senses_of(number), asked[at]).argmax() for at, number in enumerate(aside)]
+        return 100 * float(np.mean(np.array(found) == 0))
+
+    size = parts.shape[2]
+    start = np.stack([3 * np.eye(size, dtype=np.float32)] * len(parts))
+    maps, mean, square, step = start.copy(), np.zeros_like(start), np.zeros_like(start), 0
+    print(f"{len(rows)} examples; of those kept aside the sense is the nearest: {nearest(maps):.1f} %", flush=True)
+    for epoch in range(EPOCHS):
+        chance.shuffle(order)
+        rate = RATE * (1 - epoch / EPOCHS)
+        for begin in range(0, len(order), BATCH):
+            batch = order[begin : begin + BATCH]
+            asked = np.einsum("bd,kde->bke", context[batch], maps)
+            pull = np.zeros_like(asked)
+            for at, number in enumerate(batch):
+                vectors = senses_of(number)
+                scores = np.einsum("kse,ke->s", vectors, asked[at])
+                powers = np.exp(scores - scores.max())
+                powers /= powers.sum()
+                powers[0] -= 1
+                pull[at] = np.einsum("s,kse->ke", powers, vectors)
+            slope = np.einsum("bd,bke->kde", context[batch], pull) / len(batch) + RIDGE * (maps - start)
+            step += 1
+            mean = 0.9 * mean + 0.1 * slope
+            square = 0.999 * square + 0.001 * slope**2
+            maps -= rate * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
+        print(f"epoch {epoch + 1}: {nearest(maps):.1f} %", flush=True)
+    return maps
+
+
+if __name__ == "__main__":
+    main()
