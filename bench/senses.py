@@ -119,7 +119,7 @@ def read(folder: Path) -> list[Instance]:
         name = file.name.removesuffix(".data.xml.gz")
         with gzip.open(folder / f"{name}.gold.txt.gz", "rt") as lines:
             gold = {identity: {numbers[key] for key in keys} for identity, *keys in map(str.split, lines)}
-        for text in ElementTree.fromstring(gzip.open(file).read()):
+        for text in ElementTree.fromstring(gzip.decompress(file.read_bytes())):
             instances += _instances(name, text, gold)
     return instances
 
@@ -142,7 +142,8 @@ def _instances(name: str, text: ElementTree.Element, gold: dict[str, set[int]]) 
     found = []
     for (lemma, part), where in places.items():
         offsets = open_wordnet().senses(lemma, part)
-        for place, identity, evidence in zip(where, tagged[lemma, part], senses.evidence(lemma, part, where), strict=True):
+        each = senses.evidence(lemma, part, where)
+        for place, identity, evidence in zip(where, tagged[lemma, part], each, strict=True):
             right = np.array([offset in gold[identity] for offset in offsets])
             found.append(Instance(name, part, evidence, right, place[0] * FOLDS // len(sentences)))
     return found

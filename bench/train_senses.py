@@ -14,7 +14,7 @@ Takes three minutes. The vectors kept are those of senses of words with more tha
 import argparse
 import re
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -52,13 +52,13 @@ def main() -> None:
 
 
 def write(synsets: list[Synset], kept: list[int], learned: Floats, plain: Floats, weights: NDArray[np.float64]) -> None:
-    """The file; learned vectors in 32nds, so that their lengths stay comparable."""
+    """The file. Learned vectors have one scale, since their lengths tell; plain ones each its own."""
     keys = [sense_key(synsets[number].offset, synsets[number].part_of_speech) for number in kept]
     scaled = np.round(plain * 127 / np.abs(plain).max(1, keepdims=True).clip(1e-9))
     np.savez_compressed(
         MODEL,
         keys=np.array(keys),
-        learned=np.clip(np.round(learned * 32), -127, 127).astype(np.int8),
+        learned=np.clip(np.round(learned * 127 / np.quantile(np.abs(learned), 0.9999)), -127, 127).astype(np.int8),
         plain=scaled.astype(np.int8),
         weights=weights,
     )

@@ -19,7 +19,7 @@ from pipeline.context import Sentence, find_sentences
 from pipeline.dense import embed, no_vectors
 from pipeline.document import Document
 from pipeline.errors import BadDocument
-from pipeline.flashcards import make_cards
+from pipeline.flashcards import Material, make_cards
 from pipeline.graph import draw, find_topics
 from pipeline.headings import Headings, find_headings
 from pipeline.ingestion import read_file, read_text
@@ -41,11 +41,13 @@ OnProgress = Callable[[str, int], None]
 class CompletePipeline12Stages:
     """The pipeline behind the name that the specification's worker imports. Cheap to make; holds no document.
 
-    `without`: stages, of 2 and 5 to 11, that bench/pipeline.py leaves out to see what they do.
+    `without`: stages, of 2 and 5 to 11, that bench/pipeline.py leaves out to see what they do. `vi_dictionary`: a file
+    of Vietnamese meanings (vietnamese.py).
     """
 
-    def __init__(self, without: Collection[int] = ()) -> None:
+    def __init__(self, without: Collection[int] = (), vi_dictionary: str | Path | None = None) -> None:
         self._without = frozenset(without)
+        self._dictionary = Path(vi_dictionary) if vi_dictionary else None
 
     def process_document(
         self,
@@ -70,7 +72,7 @@ class CompletePipeline12Stages:
         run = _Run(on_progress)
         with run.stage(1, "ingestion", 0, 20):
             document = read_text(text)
-        return _process(run, document, document_id, document_title, options, self._without)
+        return _process(run, document, document_id, document_title, options, self._without, self._dictionary)
 
     def process_file(
         self,
@@ -92,7 +94,7 @@ class CompletePipeline12Stages:
         run = _Run(on_progress)
         with run.stage(1, "ingestion", 0, 20):
             document = read_file(Path(path), run.advance)
-        return _process(run, document, document_id, document_title, options, self._without)
+        return _process(run, document, document_id, document_title, options, self._without, self._dictionary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,13 @@ def _without_collector() -> Iterator[None]:
 
 @_without_collector()
 def _process(
-    run: _Run, document: Document, document_id: str, title: str, options: _Options, without: frozenset[int]
+    run: _Run,
+    document: Document,
+    document_id: str,
+    title: str,
+    options: _Options,
+    without: frozenset[int],
+    dictionary: Path | None,
 ) -> dict[str, Any]:
     run.stages["stage1"] |= {"pages": document.pages, "words": document.words, "furniture_lines": document.furniture}
     run.stages["stage1"] |= {**document.counts, "notes": document.notes}
@@ -196,7 +204,8 @@ def _process(
     cards: list[dict[str, Any]] = []
     if options.generate_flashcards:
         with run.stage(12, "flashcards", 85, 90) as report:
-            cards = make_cards(chosen, sentences, title, run.advance)
+            material = Material(sentences, tokens, dense, title, dictionary)
+            cards = make_cards(chosen, topics, material, run.advance)
             report |= {"cards": len(cards), "with_meaning": sum(1 for card in cards if card["meaning"])}
     cluster = {member: number for number, topic in enumerate(topics) for member in topic.members}
     vocabulary = [_entry(entry, sentences, cluster[number]) for number, entry in enumerate(chosen)]

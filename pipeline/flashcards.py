@@ -1,117 +1,234 @@
-"""Stage 12: a card for each chosen term.
+"""Stage 12: a card for each chosen term; the fields are those of design.md section 6.
 
-The meaning is WordNet's most frequent sense of the part of speech, or none: it is looked up, never made up, and not
-yet chosen by context. The example is the document's best sentence with the term, unchanged.
+A meaning is looked up or mined, never made up, and its source is named: WordNet's sense for this document, two where
+the choice is close; else what the document says the term is; else the gloss of its head noun ("chain: ..."); else
+none. Levels of phrases are those of their hardest word, and say that they are estimated.
+
+Roles: `topic` names a group of terms, `concept` belongs to one, `detail` stands alone; what is no noun is an `action`,
+a `property` or a `connector`.
 """
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import islice
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from pipeline.context import SENTENCE, Sentence
-from pipeline.terms import Scored, Term
-from pipeline.wordnet import SOURCE, Synset
+import numpy as np
 
-_SHORTEST, _LONGEST = 8, 30  # words of an example that reads well
-_LONGEST_TEXT = 600  # characters of an example, whatever else
-_LOOKED_AT = 300  # places among which the example is chosen
-_SYNONYMS = 5
-_SECOND_SENTENCE = re.compile(r"\w{3}[.!?] \w")  # not {3,}: a long word would cost its length squared
+from pipeline import definitions, examples, vietnamese
+from pipeline.candidates import KINDS, LINKING
+from pipeline.cefr import LEVELS, level
+from pipeline.context import Sentence
+from pipeline.dense import Dense, open_vectors, unit
+from pipeline.english import CLOSED_CLASSES, zipf
+from pipeline.graph import Topic
+from pipeline.pronunciation import american, british
+from pipeline.senses import Choice, Senses
+from pipeline.terms import Scored, Term
+from pipeline.tokens import Tokens
+from pipeline.wordnet import ADJECTIVE, ADVERB, NOUN, SOURCE, VERB, Synset, open_wordnet
+
+HEAD_NOUN = "head noun"
+
+_CLOSE = 0.8  # a second sense that is so much as likely as the first stands beside it
+_SYNONYMS, _RELATED = 5, 6
+_BANDS = ((5.0, "very common"), (4.0, "common"), (3.0, "less common"), (-1.0, "rare"))  # from this Zipf value on
+_ROLES = {VERB: "action", ADJECTIVE: "property", ADVERB: "property"}
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """`synset` is the term's own, None where WordNet lacks it; `fit`: as in Choice."""
+
+    text: str | None
+    source: str | None
+    synset: Synset | None
+    fit: dict[int, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What cards are made from: the document, read, and the operator's dictionary."""
+
+    sentences: Sequence[Sentence]
+    tokens: Tokens
+    dense: Dense
+    title: str
+    dictionary: Path | None = None
 
 
 def make_cards(
-    chosen: Sequence[Scored], sentences: Sequence[Sentence], title: str, on_progress: Callable[[float], None]
+    chosen: Sequence[Scored], topics: Sequence[Topic], material: Material, on_progress: Callable[[float], None]
 ) -> list[dict[str, Any]]:
-    """One card for each term, in the same order; fields as in design.md section 6."""
+    """One card for each term, in the same order."""
     best = max((entry.score for entry in chosen), default=1.0) or 1.0
+    senses = Senses(material.tokens, material.dense)
+    used: Counter[int] = Counter()
+    places = {
+        member: (number, rank) for number, topic in enumerate(topics) for rank, member in enumerate(topic.members)
+    }
     cards = []
-    used: Counter[int] = Counter()  # sentences that are examples already
     for number, entry in enumerate(chosen):
-        cards.append(_card(entry.term, entry.score / best, sentences, title, used))
+        cluster, rank = places[number]
+        card = _card(entry, _meaning(entry.term, senses, material.sentences), material, used)
+        members = [chosen[member].term.text for member in topics[cluster].members]
+        card |= {"importance_score": round(entry.score / best, 4)}
+        card |= {"cluster_id": cluster, "cluster_name": members[0], "cluster_rank": rank + 1}
+        card["semantic_role"] = _role(entry.term, rank, len(members))
+        if not card["related_words"]:
+            card["related_words"] = [text for text in members if text != entry.term.text][:_RELATED]
+        cards.append(card)
         on_progress((number + 1) / len(chosen))
+    if material.dictionary:
+        found = vietnamese.look_up(material.dictionary, {form for entry in chosen for form in _forms(entry.term)})
+        for card, entry in zip(cards, chosen, strict=True):
+            card["meaning_vi"] = next((found[form] for form in _forms(entry.term) if form in found), None)
     return cards
 
 
-def _card(
-    term: Term, importance: float, sentences: Sequence[Sentence], title: str, used: Counter[int]
-) -> dict[str, Any]:
-    candidate = term.candidate
-    synset = term.synset
-    number = _best_example(term, sentences, used)
+def _card(entry: Scored, meaning: Meaning, material: Material, used: Counter[int]) -> dict[str, Any]:
+    term, candidate = entry.term, entry.term.candidate
+    number = examples.choose(term, material.sentences, used, meaning.fit)
     used[number] += 1
-    pattern = _pattern(term.text)
-    example = _shortened(sentences[number].text, pattern)
-    sense = synset.key if synset else ""
+    pattern = examples.pattern_of(term.text)
+    example = examples.shown(material.sentences[number].text, pattern)
+    sense = meaning.synset.key if meaning.synset else ""
     identity = "|".join([" ".join(candidate.key), candidate.part_of_speech, sense])
+    ipa = american(term.text, candidate.part_of_speech)
+    rarest = min((zipf(word) for word in candidate.key if word not in CLOSED_CLASSES), default=6.0)
+    cefr = level(candidate.key, candidate.part_of_speech)
     return {
         "id": hashlib.sha256(identity.encode()).hexdigest()[:16],
         "word": term.text,
         "word_type": candidate.type,
         "part_of_speech": candidate.part_of_speech,
-        "meaning": synset.gloss if synset else None,
-        "definition_source": SOURCE if synset else None,
-        "synonyms": [{"word": lemma} for lemma in _synonyms(synset, term)],
-        "importance_score": round(importance, 4),
+        "meaning": meaning.text,
+        "definition_source": meaning.source,
+        "synonyms": _synonyms(entry, meaning.synset),
+        "related_words": _related(meaning.synset, term),
         "example": example,
-        "example_page": sentences[number].page,
-        "example_source": title,
+        "example_page": material.sentences[number].page,
+        "example_source": material.title,
         "cloze": pattern.sub(lambda match: "{{c1::" + match[0] + "}}", example),
-        "frequency": candidate.frequency,
-        "tags": [candidate.type, candidate.part_of_speech, *([synset.topic] if synset else [])],
+        "ipa": ipa,
+        "ipa_us": ipa,
+        "ipa_uk": british(term.text, candidate.part_of_speech),
+        "cefr": cefr,
+        "cefr_estimated": cefr is not None and len(candidate.key) > 1,
+        "frequency": next(band for least, band in _BANDS if rarest >= least),
+        "occurrences": candidate.frequency,
+        "difficulty": _difficulty(cefr, rarest),
+        "tags": list(
+            filter(None, [candidate.type, candidate.part_of_speech, meaning.synset and meaning.synset.topic, cefr])
+        ),
     }
 
 
-def _synonyms(synset: Synset | None, term: Term) -> list[str]:
+# Meanings -------------------------------------------------------------------------------------------------------------
+
+
+def _meaning(term: Term, senses: Senses, sentences: Sequence[Sentence]) -> Meaning:
+    candidate = term.candidate
+    key, text = candidate.key, term.text.lower()
+    if candidate.kind == KINDS[LINKING]:
+        own = definitions.LINKING.get(text)
+        return Meaning(own, definitions.OWN if own else None, None, {})
+    entry = _entry(term)
+    if entry:
+        choice = senses.choose(*entry, candidate.places, term.is_name)
+        return Meaning(_glosses(choice), SOURCE, choice.senses[0][0], choice.fit)
+    numbers = list(dict.fromkeys(number for number, _, _ in candidate.places))
+    mined = definitions.mine(examples.pattern_of(term.text), numbers, sentences)
+    if mined:
+        return Meaning(mined, definitions.MINED, None, {})
+    head = _head(key)
+    if head is None:
+        return Meaning(None, None, None, {})
+    choice = senses.choose(head, NOUN, candidate.places, term.is_name)
+    return Meaning(f"{head}: {choice.senses[0][0].gloss}", HEAD_NOUN, None, {})
+
+
+def _entry(term: Term) -> tuple[str, str] | None:
+    """(lemma, part of speech) that WordNet has the whole term as."""
+    candidate, wordnet = term.candidate, open_wordnet()
+    if candidate.lemma:
+        return candidate.lemma, candidate.part_of_speech
+    forms = dict.fromkeys([*(joint.join(candidate.key) for joint in (" ", "-", "")), term.text.lower()])
+    for form in forms:
+        if wordnet.has(form, candidate.part_of_speech):
+            return form, candidate.part_of_speech
+    return None
+
+
+def _head(key: tuple[str, ...]) -> str | None:
+    """The longest end of the phrase, or of what stands before its "of", that WordNet has as a noun."""
+    front = key[: key.index("of")] if "of" in key else key
+    words = [part for word in front for part in word.split("-")] if len(front) == 1 else list(front)
+    ends = (" ".join(words[begin:]) for begin in range(1 if front == key else 0, len(words)))
+    return next((end for end in ends if open_wordnet().has(end, NOUN)), None)
+
+
+def _glosses(choice: Choice) -> str:
+    (first, chance), *others = choice.senses
+    if others and others[0][1] >= _CLOSE * chance:
+        return f"1. {first.gloss}; 2. {others[0][0].gloss}"
+    return first.gloss
+
+
+# The other fields -----------------------------------------------------------------------------------------------------
+
+
+def _forms(term: Term) -> list[str]:
+    """What the term is looked up as in a dictionary."""
+    return list(dict.fromkeys([term.text.lower(), " ".join(term.candidate.key)]))
+
+
+def _synonyms(entry: Scored, synset: Synset | None) -> list[dict[str, Any]]:
+    """The document's own first; similarity is the cosine of their vectors, 0 to 1, None where a word has none."""
+    own = {entry.term.text.lower(), entry.term.candidate.lemma, " ".join(entry.term.candidate.key)}
+    words = [*entry.variants, *(synset.lemmas if synset else ())]
+    found = [word for word in dict.fromkeys(words) if word.lower() not in own][:_SYNONYMS]
+    return [{"word": word, "similarity": _similarity(entry.term.text, word)} for word in found]
+
+
+def _similarity(one: str, other: str) -> float | None:
+    words = (text.lower().replace("-", " ").split() for text in (one, other))
+    vectors = [open_vectors().table(each).sum(0, keepdims=True) for each in words]
+    if not all(vector.any() for vector in vectors):
+        return None
+    a, b = map(unit, vectors)
+    return round(float(np.clip(a[0] @ b[0], 0.0, 1.0)), 2)
+
+
+def _related(synset: Synset | None, term: Term) -> list[str]:
+    """Of WordNet: what it is a kind of, words derived from it, adjectives like it, kinds of it."""
     if synset is None:
         return []
-    own = {term.text.lower(), term.candidate.lemma, " ".join(term.candidate.key)}
-    return [lemma for lemma in synset.lemmas if lemma.lower() not in own][:_SYNONYMS]
+    found = [
+        open_wordnet().synset(offset, part).lemmas[0]
+        for wanted in ("@", "+", "&", "~")
+        for sign, offset, part in synset.relations
+        if sign == wanted
+    ]
+    own = {term.text.lower(), term.candidate.lemma, *synset.lemmas}
+    return [word for word in dict.fromkeys(found) if word not in own][:_RELATED]
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(text)}(?!\w)", re.I)
+def _role(term: Term, rank: int, members: int) -> str:
+    candidate = term.candidate
+    if candidate.kind == KINDS[LINKING]:
+        return "connector"
+    if candidate.part_of_speech in _ROLES:
+        return _ROLES[candidate.part_of_speech]
+    if members == 1:
+        return "detail"
+    return "concept" if rank else "topic"
 
 
-def _best_example(term: Term, sentences: Sequence[Sentence], used: Counter[int]) -> int:
-    """The number of the best sentence that has the term in the form shown."""
-    pattern = _pattern(term.text)
-    numbers = dict.fromkeys(number for number, _, _ in term.candidate.places)
-    holding = islice((number for number in numbers if pattern.search(sentences[number].text)), _LOOKED_AT)
-    return max(
-        holding,
-        key=lambda number: _example_quality(sentences[number]) - used[number] + (number == term.support),
-        default=next(iter(numbers)),
-    )
-
-
-def _example_quality(sentence: Sentence) -> float:
-    """Higher is better: a whole sentence of readable length, of words rather than figures, capitals and signs."""
-    words = [token for token in sentence.tokens if token[0].isalpha()]
-    quality = 3.0 if sentence.kind == SENTENCE else 0.0
-    length = len(words)
-    if length < _SHORTEST:
-        quality -= (_SHORTEST - length) * 0.4
-    elif length > _LONGEST:
-        quality -= (length - _LONGEST) * 0.1
-    odd = sum(1 for token in sentence.tokens if not token[0].isalpha() and token not in ",.;'’\"“”-")
-    capitals = sum(1 for word in words[1:] if word[0].isupper())
-    if _SECOND_SENTENCE.search(sentence.text):
-        quality -= 1.0
-    quality -= 4.0 * odd / (len(sentence.tokens) or 1) + 3.0 * capitals / (len(words) or 1)
-    if "{" in sentence.text or "}" in sentence.text or "::" in sentence.text:
-        quality -= 5.0  # would break the cloze
-    return quality
-
-
-def _shortened(text: str, pattern: re.Pattern[str]) -> str:
-    """The sentence itself, or words around the term where what should be a sentence never ends."""
-    if len(text) <= _LONGEST_TEXT:
-        return text
-    match = pattern.search(text)
-    start = match.start() if match else 0
-    left = text.rfind(" ", 0, max(0, start - _LONGEST_TEXT // 2)) + 1
-    right = text.find(" ", min(len(text), left + _LONGEST_TEXT))
-    return text[left : right if right > 0 else len(text)].strip()
+def _difficulty(cefr: str | None, rarest: float) -> str:
+    """`easy`, `medium` or `hard`: the mean of the level, A1 to C2, and the rarity of the rarest word, Zipf 6 to 2."""
+    rarity = min(max((6.0 - rarest) / 4.0, 0.0), 1.0)
+    value = rarity if cefr is None else (rarity + LEVELS.index(cefr) / (len(LEVELS) - 1)) / 2
+    return "easy" if value < 0.34 else "medium" if value < 0.67 else "hard"

@@ -1,4 +1,4 @@
-"""How terms are pronounced, in IPA: American by CMUdict and, where that lacks a word, by eSpeak NG; British by eSpeak NG.
+"""How terms are pronounced, in IPA: American by CMUdict and, where that lacks a word, eSpeak NG; British by eSpeak NG.
 
 American stress marks stand where the syllable begins (maximal onset), none on words of one syllable; the British
 transcription is eSpeak's own, which marks the vowel. A word that is stressed by its part of speech ("record") is
@@ -24,17 +24,16 @@ _UTF8, _IPA = 1, 0x02
 _SEPARATOR = "_"
 _KEPT = 1 << 12
 
-_VOWELS = dict(
-    pair.split(":", 1)
-    for pair in "AA:ɑː AE:æ AH:ʌ AO:ɔː AW:aʊ AY:aɪ EH:ɛ ER:ɝː EY:eɪ IH:ɪ IY:iː OW:oʊ OY:ɔɪ UH:ʊ UW:uː".split()
-)
+_VOWELS = {
+    "AA": "ɑː", "AE": "æ", "AH": "ʌ", "AO": "ɔː", "AW": "aʊ", "AY": "aɪ", "EH": "ɛ", "ER": "ɝː", "EY": "eɪ",
+    "IH": "ɪ", "IY": "iː", "OW": "oʊ", "OY": "ɔɪ", "UH": "ʊ", "UW": "uː",
+}
 _UNSTRESSED = {"AH": "ə", "ER": "ɚ", "IY": "i"}
-_CONSONANTS = dict(
-    pair.split(":")
-    for pair in (
-        "B:b CH:tʃ D:d DH:ð F:f G:ɡ HH:h JH:dʒ K:k L:l M:m N:n NG:ŋ P:p R:ɹ S:s SH:ʃ T:t TH:θ V:v W:w Y:j Z:z ZH:ʒ"
-    ).split()
-)
+_CONSONANTS = {
+    "B": "b", "CH": "tʃ", "D": "d", "DH": "ð", "F": "f", "G": "ɡ", "HH": "h", "JH": "dʒ", "K": "k", "L": "l",
+    "M": "m", "N": "n", "NG": "ŋ", "P": "p", "R": "ɹ", "S": "s", "SH": "ʃ", "T": "t", "TH": "θ", "V": "v",
+    "W": "w", "Y": "j", "Z": "z", "ZH": "ʒ",
+}
 _STRESS = "ˈˌ"
 _VOWEL = re.compile(r"[ɑæʌɔaɛɝeɪioʊuəɚᵻɐɜɒ]")
 _ONSETS = word_set(

@@ -142,7 +142,7 @@ class Senses:
             ]
             examples = [_example(offset, part_of_speech, own, near) for offset in offsets]
             rows.append(
-                np.hstack([prior, learned @ contexts.T / 32, plain @ contexts[:4].T, shared, np.c_[examples]])
+                np.hstack([prior, learned @ contexts.T / 127, plain @ contexts[:4].T, shared, np.c_[examples]])
             )
         return np.stack(rows).astype(np.float64)
 

@@ -152,7 +152,8 @@ class WordNet:
         head, _, gloss = data[start : data.find(b"\n", start)].decode("ascii").strip().partition(" | ")
         fields = head.split(" ")
         count = int(fields[3], 16)
-        pointers = list(zip(*(fields[5 + 2 * count + i :: 4] for i in range(4)), strict=False))
+        ends = 5 + 2 * count + 4 * int(fields[4 + 2 * count])  # verbs' frames stand behind the pointers
+        pointers = list(zip(*(fields[5 + 2 * count + i : ends : 4] for i in range(4)), strict=True))
         lemmas = tuple(fields[4 + 2 * i].partition("(")[0].replace("_", " ") for i in range(count))
         return Synset(
             offset=offset,
@@ -167,7 +168,7 @@ class WordNet:
                 if sign == "!"
             ),
             examples=tuple(_GLOSS_EXAMPLE.findall(gloss)),
-            relations=tuple((sign, int(other), _OF_LETTER[letter]) for sign, other, letter, _ in pointers[: int(fields[4 + 2 * count])]),
+            relations=tuple((sign, int(other), _OF_LETTER[letter]) for sign, other, letter, _ in pointers),
         )
 
 

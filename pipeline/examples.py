@@ -1,0 +1,84 @@
+"""The document's best sentence for a term: whole, unchanged, easy to read, with the term in the sense chosen.
+
+Prefers whole sentences of readable length to list items, captions, references and headings, which are examples only
+where there is nothing else; of equal ones, the sentence that says most about the term, and none twice if it can be
+helped. It writes and shortens nothing, but for a "sentence" that never ends.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import islice
+
+from pipeline.context import HEADING, SENTENCE, Sentence
+from pipeline.english import word_set
+from pipeline.terms import Term
+
+_SHORTEST, _LONGEST = 8, 28  # words of an example that reads well
+_LONGEST_TEXT = 600  # characters of an example, whatever else
+_LOOKED_AT = 300  # places among which the example is chosen
+_SECOND_SENTENCE = re.compile(r"\w{3}[.!?] \w")  # not {3,}: a long word would cost its length squared
+_REFERENCE = re.compile(
+    r"\bet al\b|\[\d+(?:, ?\d+)*\]|\b(?:doi|ISBN|ISSN|arXiv|Proceedings|pp\.|vol\.)|https?:|www\.|\(\d{4}[a-z]?\)", re.I
+)
+_CAPTION = re.compile(r"(?:figure|fig\.|table|exhibit|box|chart|appendix|note|source|example|see)\b[\s\d.:]", re.I)
+_POINTS_BACK = word_set("this these those it they he she such its their his her that both which")  # as a first word
+
+
+def pattern_of(text: str) -> re.Pattern[str]:
+    """Finds a term in a sentence, whatever the case of its letters."""
+    return re.compile(rf"(?<!\w){re.escape(text)}(?!\w)", re.I)
+
+
+def choose(term: Term, sentences: Sequence[Sentence], used: Counter[int], fit: Mapping[int, float]) -> int:
+    """The number of the best sentence with the term as it is shown. `fit`: of some sentences, how probable the sense
+    chosen is there; `used`: how often sentences are examples already."""
+    pattern = pattern_of(term.text)
+    numbers = dict.fromkeys(number for number, _, _ in term.candidate.places)
+    holding = islice((number for number in numbers if pattern.search(sentences[number].text)), _LOOKED_AT)
+    middling = sum(fit.values()) / len(fit) if fit else 0.0
+    return max(
+        holding,
+        key=lambda number: (
+            quality(sentences[number])
+            + 2.0 * fit.get(number, middling)
+            + 0.5 * (number == term.support)
+            - used[number]
+        ),
+        default=next(iter(numbers)),
+    )
+
+
+def quality(sentence: Sentence) -> float:
+    """How well it reads, the higher the better; about 3 for a good one."""
+    words = [token for token in sentence.tokens if token[0].isalpha()]
+    value = {SENTENCE: 3.0, HEADING: -2.0}.get(sentence.kind, 0.0)
+    if len(words) < _SHORTEST:
+        value -= (_SHORTEST - len(words)) * 0.4
+    elif len(words) > _LONGEST:
+        value -= (len(words) - _LONGEST) * 0.1
+    odd = sum(1 for token in sentence.tokens if not token[0].isalpha() and token not in ",.'’\"“”-")
+    capitals = sum(1 for word in words[1:] if word[0].isupper())
+    value -= 4.0 * odd / (len(sentence.tokens) or 1) + 3.0 * capitals / (len(words) or 1)
+    if _SECOND_SENTENCE.search(sentence.text):
+        value -= 1.0
+    if _REFERENCE.search(sentence.text) or _CAPTION.match(sentence.text):
+        value -= 2.0
+    if words and words[0].lower() in _POINTS_BACK:
+        value -= 0.7
+    if not sentence.text.endswith((".", "!", ".”", '."')):
+        value -= 0.5
+    if "{" in sentence.text or "}" in sentence.text or "::" in sentence.text:
+        value -= 5.0  # would break the cloze
+    return value
+
+
+def shown(text: str, pattern: re.Pattern[str]) -> str:
+    """The sentence itself, or words around the term where what should be a sentence never ends."""
+    if len(text) <= _LONGEST_TEXT:
+        return text
+    match = pattern.search(text)
+    start = match.start() if match else 0
+    left = text.rfind(" ", 0, max(0, start - _LONGEST_TEXT // 2)) + 1
+    right = text.find(" ", min(len(text), left + _LONGEST_TEXT))
+    return text[left : right if right > 0 else len(text)].strip()
