@@ -60,7 +60,7 @@ def _american_word(word: str, part_of_speech: str, in_phrase: bool) -> str:
     spoken = "" if len(found) == 1 else _speak(word, "us", "" if in_phrase else part_of_speech)
     if found:
         # Of several, which may be of other parts of speech, that which is nearest to eSpeak's.
-        heard = [[_sound(symbol) for symbol in symbols] for symbols in found]
+        heard = [[_sound(symbol) for symbol in symbols] for symbols in found[: 1 if low in CLOSED_CLASSES else None]]
         sounds = max(heard, key=lambda each: _likeness(each, spoken.split(_SEPARATOR)))
         return _syllables(sounds, in_phrase and low in CLOSED_CLASSES)
     return " ".join(_syllables(part.split(_SEPARATOR), False) for part in spoken.split(" "))

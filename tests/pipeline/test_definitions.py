@@ -1,0 +1,74 @@
+"""Definitions that a document gives, and sentences that look like one and are none."""
+
+import pytest
+
+from pipeline.context import find_sentences
+from pipeline.definitions import LINKING, mine
+from pipeline.examples import pattern_of
+from pipeline.ingestion import read_text
+from pipeline.phrases import _LINKS
+
+
+def mined(text: str, term: str) -> str | None:
+    filler = "Nobody asked about the weather, and they said little more until late in the evening. " * 3
+    sentences = find_sentences(read_text(text + "\n\n" + filler))
+    return mine(pattern_of(term), range(len(sentences)), sentences)
+
+
+@pytest.mark.parametrize(
+    ("text", "definition"),
+    [
+        (
+            "A supply chain is a network of firms that brings a product to its buyers.",
+            "a network of firms that brings a product to its buyers",
+        ),
+        (
+            "In this report, a supply chain (SC) is defined as all the firms behind one product.",
+            "all the firms behind one product",
+        ),
+        (
+            "The term “supply chain” refers to the path of goods from maker to buyer.",
+            "the path of goods from maker to buyer",
+        ),
+        (
+            "Supply chain means the sequence of firms through which goods pass.",
+            "the sequence of firms through which goods pass",
+        ),
+        (
+            "The supply chain (that is, the path of goods from maker to buyer) broke down.",
+            "the path of goods from maker to buyer",
+        ),
+        (
+            "Supply chain: a network of firms that brings a product to its buyers.",
+            "a network of firms that brings a product to its buyers",
+        ),
+        (
+            "Supply chain — the path that goods take from maker to buyer.",
+            "the path that goods take from maker to buyer",
+        ),
+    ],
+)
+def test_a_definition_is_the_sentences_own_words(text: str, definition: str) -> None:
+    assert mined(text, "supply chain") == definition
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The supply chain is the main problem of the industry this year.",
+        "A good supply chain is a network of firms that trust each other.",  # of a good one only
+        "The supply chain is broken in many places at once.",
+        "The length of the supply chain is a measure of risk that firms watch.",  # the length is
+        "A global supply chain is a network that spans the whole world.",  # of another term
+        "The supply chain is a key part of the economy that people forget.",
+        "A supply chain means that goods arrive on time.",
+        "Supply chain: see page 12 of the report.",
+    ],
+)
+def test_what_only_looks_like_a_definition_is_none(text: str) -> None:
+    assert mined(text, "supply chain") is None
+
+
+def test_every_linking_phrase_has_a_meaning_of_our_own() -> None:
+    assert {" ".join(link) for link in _LINKS} <= LINKING.keys()
+    assert all(4 <= len(meaning) <= 80 for meaning in LINKING.values())

@@ -1,0 +1,91 @@
+"""The sense of a word by its document: each document leaves a reader no doubt which one is meant."""
+
+import pytest
+
+from pipeline.context import find_sentences
+from pipeline.dense import embed
+from pipeline.ingestion import read_text
+from pipeline.senses import Choice, Senses, content_words
+from pipeline.tokens import make_tokens
+
+RIVER = (
+    "The river rose in spring and flooded its muddy bank. We pulled the canoe up on the bank and slept beneath the"
+    " willow trees. Reeds and grass grow along each bank, and the water of the stream is shallow there."
+)
+MONEY = (
+    "The bank raised the interest on deposits and loans. Customers of the bank lost money when the currency fell."
+    " A bank that lends too much credit needs capital from its investors."
+)
+FACTORY = (
+    "The company built a new plant to manufacture engines. Workers at the plant assemble four hundred cars a day."
+    " Managers closed the plant when industrial production fell."
+)
+GARDEN = (
+    "Water the plant twice a week and keep its roots moist. The leaves of the plant turn yellow without sunlight."
+    " Each plant bears flowers and seeds in the garden soil."
+)
+COMPUTER = (
+    "Move the mouse until the pointer is on the icon, then click its left button. The keyboard and the mouse are"
+    " connected to the computer. Hold the mouse button down and drag the cursor across the screen."
+)
+BIRD = (
+    "The crane is a tall wading bird with a long neck. A crane builds its nest in marshes, where the female lays two"
+    " eggs. The feathers of the young crane are brown."
+)
+
+
+FILLER = " Nobody asked about the weather, and the two of them said little more until late in the evening." * 2
+
+
+def choose(text: str, lemma: str, part: str = "noun") -> Choice:
+    sentences = find_sentences(read_text(text + "\n\n" + FILLER))  # a document has thirty words or more
+    tokens = make_tokens(sentences)
+    places = [
+        (number, at, at + 1)
+        for number, sentence in enumerate(sentences)
+        for at, token in enumerate(sentence.tokens)
+        if token.lower() == lemma
+    ]
+    assert places
+    return Senses(tokens, embed(tokens)).choose(lemma, part, places, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "lemma", "gloss"),
+    [
+        (RIVER, "bank", "sloping land (especially the slope beside a body of water)"),
+        (
+            MONEY,
+            "bank",
+            "a financial institution that accepts deposits and channels the money into lending activities",
+        ),
+        (FACTORY, "plant", "buildings for carrying on industrial labor"),
+        (GARDEN, "plant", "(botany) a living organism lacking the power of locomotion"),
+        (COMPUTER, "mouse", "a hand-operated electronic device"),
+        (BIRD, "crane", "large long-necked wading bird of marshes and plains in many parts of the world"),
+    ],
+)
+def test_the_sense_is_that_of_the_document(text: str, lemma: str, gloss: str) -> None:
+    assert choose(text, lemma).senses[0][0].gloss.startswith(gloss)
+
+
+def test_the_probabilities_of_all_senses_add_up_to_one() -> None:
+    choice = choose(RIVER, "bank")
+    assert len(choice.senses) == 10
+    assert sum(chance for _, chance in choice.senses) == pytest.approx(1.0)
+    chances = [chance for _, chance in choice.senses]
+    assert chances == sorted(chances, reverse=True)
+
+
+def test_a_sentence_in_another_sense_fits_less() -> None:
+    fit = choose(RIVER + "\n\nThe bank lends money at high interest to its customers.", "bank").fit
+    assert fit[3] < min(fit[0], fit[1], fit[2])
+
+
+def test_a_sense_written_with_capitals_is_for_names_only() -> None:
+    text = "The march of the soldiers was long. They began their march at dawn and rested at noon."
+    assert all(chance == 0.0 for synset, chance in choose(text, "march").senses if "march" not in synset.lemmas)
+
+
+def test_words_of_glosses_are_base_forms_without_function_words() -> None:
+    assert content_words("the slopes beside a body of water; He sat there") == ["slope", "body", "water", "sit"]
