@@ -76,15 +76,25 @@ class Worker:
     """One loop over one queue.
 
     grace: seconds for which a job in hand may go on after SIGTERM. stall: seconds after which a loop that has not
-    turned ends its process.
+    turned ends its process. vi_dictionary: a file of Vietnamese meanings for the cards.
     """
 
-    def __init__(self, queue: Queue, files: Storage, *, limits: Limits, grace: float = 0, stall: float = 72) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        files: Storage,
+        *,
+        limits: Limits,
+        grace: float = 0,
+        stall: float = 72,
+        vi_dictionary: str | None = None,
+    ) -> None:
         self.queue = queue
         self.files = files
         self.limits = limits
         self.grace = grace
         self.stall = stall
+        self.vi_dictionary = vi_dictionary
         self.deadline: float | None = None  # set by SIGTERM: when the job in hand has to end
         self.waiting = False
         self.outages: dict[str, float] = {}  # since when which server is away
@@ -192,9 +202,8 @@ class Worker:
         context = multiprocessing.get_context("forkserver")
         ours, theirs = context.Pipe(duplex=False)
         title = str(job.payload.get("fileName") or "document").encode(errors="replace").decode()
-        child = context.Process(
-            target=run_pipeline, args=(theirs, str(document), job.id, title, job.options, self.limits), daemon=True
-        )
+        arguments = (theirs, str(document), job.id, title, job.options, self.limits, self.vi_dictionary)
+        child = context.Process(target=run_pipeline, args=arguments, daemon=True)
         with without_secrets():  # a forkserver that died is started again by this
             child.start()
         theirs.close()
@@ -387,7 +396,15 @@ class Worker:
 # The child ------------------------------------------------------------------------------------------------------------
 
 
-def run_pipeline(pipe: Connection, path: str, job_id: str, title: str, options: dict[str, str], limits: Limits) -> None:
+def run_pipeline(
+    pipe: Connection,
+    path: str,
+    job_id: str,
+    title: str,
+    options: dict[str, str],
+    limits: Limits,
+    vi_dictionary: str | None = None,
+) -> None:
     """What runs in the child: one document, then the end. Answers through the pipe, in JSON."""
     from pipeline import BadDocument, CompletePipeline12Stages
 
@@ -405,7 +422,7 @@ def run_pipeline(pipe: Connection, path: str, job_id: str, title: str, options: 
     resource.setrlimit(resource.RLIMIT_AS, (limits.megabytes << 20, limits.megabytes << 20))
     resource.setrlimit(resource.RLIMIT_CPU, (int(limits.seconds) + 1, int(limits.seconds) + 2))
     try:
-        result = CompletePipeline12Stages().process_file(
+        result = CompletePipeline12Stages(vi_dictionary=vi_dictionary).process_file(
             path, job_id, title, on_progress=lambda stage, percent: say("progress", stage, percent), **_wishes(options)
         )
         say("done", json.dumps(result, ensure_ascii=False))
@@ -511,7 +528,12 @@ def work() -> None:
     seconds, megabytes = float(os.environ.get("JOB_TIMEOUT", "1800")), int(os.environ.get("JOB_MEMORY_MB", "1024"))
     queue = Queue.from_env(f"{socket.gethostname()}-{os.getpid()}")
     with contextlib.closing(Storage.from_env(pool=2, silence=5)) as files:
-        Worker(queue, files, limits=Limits(seconds, megabytes), grace=grace(), stall=3 * queue.lease).run()
+        limits, dictionary = Limits(seconds, megabytes), os.environ.get("VI_DICTIONARY")
+        if dictionary and not Path(dictionary).is_file():
+            sys.exit(f"VI_DICTIONARY names no file: {dictionary}")
+        Worker(
+            queue, files, limits=limits, grace=grace(), stall=3 * queue.lease, vi_dictionary=dictionary
+        ).run()
 
 
 def grace() -> float:

@@ -30,7 +30,7 @@ from pipeline.wordnet import PARTS_OF_SPEECH, open_wordnet
 
 PARTS = dict(zip(("NOUN", "VERB", "ADJ", "ADV"), PARTS_OF_SPEECH, strict=True))
 FOLDS = 3
-_RIDGE = 80.0
+_RIDGE = 40.0
 Matrix = NDArray[np.float64]
 
 

@@ -3,9 +3,10 @@
     python bench/train_senses.py FOLDER
 
 1. Of each synset, vectors of its lemmas, its gloss and its examples, and those of its neighbours: GloVe's, the rarer
-   words the heavier. Their plain mean is one vector of the sense.
-2. The learned vector is a linear map of them all, such that an example sentence of WordNet's without the word itself
-   is nearer to the sense that it illustrates than to the word's other senses (32,000 examples; Adam, softmax loss).
+   words the heavier. The neighbours' mean is one vector of the sense.
+2. The learned vector is a linear map of them all, and of what spreads over the relations, such that an example
+   sentence of WordNet's without the word itself is nearer to the sense that it illustrates than to the word's other
+   senses (32,000 examples; Adam, softmax loss).
 3. The weights of the evidence come from the tagged texts in FOLDER (bench/senses.py).
 
 Takes three minutes. The vectors kept are those of senses of words with more than one; eight bits a number.
@@ -24,15 +25,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import senses as bench
 
-from pipeline.dense import Floats, open_vectors, unit
+from pipeline.dense import Floats, unit, weigh
 from pipeline.english import zipf
 from pipeline.senses import EVIDENCE, MODEL, content_words, sense_key, stem
 from pipeline.wordnet import PARTS_OF_SPEECH, Synset, open_wordnet
 
-EPOCHS, BATCH, RATE, RIDGE = 12, 256, 1e-2, 1e-4
+EPOCHS, BATCH, RATE, RIDGE = 5, 256, 1e-2, 1e-4
 RAREST = 1.0  # Zipf: senses of rarer words are left out
 RELATIONS = (("@", "@i"), ("~", "~i"))  # above, below; all others but antonyms are one kind
-_SMOOTH = 1e-4
+SHARES, STEPS = (0.7, 0.5, 0.7), 3  # of what spreads from above, below and beside
 
 
 def main() -> None:
@@ -45,21 +46,23 @@ def main() -> None:
     maps = learn(synsets, parts)
     kept = polysemous(synsets)
     learned = np.einsum("kde,kne->nd", maps, parts)[kept]
-    plain = unit(unit(parts[1] + parts[2]) + 0.5 * (parts[0] + parts[3:].sum(0)))[kept]
-    write(synsets, kept, learned, plain, np.zeros(len(EVIDENCE)))
-    write(synsets, kept, learned, plain, bench.fit(bench.read(folder)))
+    related = unit(parts[4:].sum(0))[kept]
+    write(synsets, kept, learned, related, np.zeros(len(EVIDENCE)))
+    write(synsets, kept, learned, related, bench.fit(bench.read(folder)))
     print(f"{len(kept)} senses, {MODEL.stat().st_size >> 10} kB")
 
 
-def write(synsets: list[Synset], kept: list[int], learned: Floats, plain: Floats, weights: NDArray[np.float64]) -> None:
-    """The file. Learned vectors have one scale, since their lengths tell; plain ones each its own."""
+def write(
+    synsets: list[Synset], kept: list[int], learned: Floats, related: Floats, weights: NDArray[np.float64]
+) -> None:
+    """The file. Learned vectors have one scale, since their lengths tell; the others each its own."""
     keys = [sense_key(synsets[number].offset, synsets[number].part_of_speech) for number in kept]
-    scaled = np.round(plain * 127 / np.abs(plain).max(1, keepdims=True).clip(1e-9))
+    scaled = np.round(related * 127 / np.abs(related).max(1, keepdims=True).clip(1e-9))
     np.savez_compressed(
         MODEL,
         keys=np.array(keys),
         learned=np.clip(np.round(learned * 127 / np.quantile(np.abs(learned), 0.9999)), -127, 127).astype(np.int8),
-        plain=scaled.astype(np.int8),
+        related=scaled.astype(np.int8),
         weights=weights,
     )
 
@@ -84,18 +87,15 @@ def polysemous(synsets: list[Synset]) -> list[int]:
 
 def vector(words: list[str]) -> Floats:
     """The weighted sum of words' vectors."""
-    if not words:
-        return np.zeros(open_vectors().table([""]).shape[1], np.float32)
-    general = np.array([10 ** (zipf(word) - 9) for word in words])
-    return (open_vectors().table(words) * (_SMOOTH / (_SMOOTH + general))[:, None]).sum(0).astype(np.float32)
+    return weigh(words or [""]).sum(0)
 
 
 def components(synsets: list[Synset]) -> Floats:
-    """(kinds, synsets, dimensions): lemmas, gloss, examples, and lemmas and texts above, below and beside."""
-    lemmas = np.stack([vector([w for lemma in each.lemmas for w in content_words(lemma)]) for each in synsets])
-    gloss = np.stack([vector(content_words(each.gloss)) for each in synsets])
-    examples = np.stack([vector(content_words(" ".join(each.examples))) for each in synsets])
-    own = [unit(lemmas), unit(gloss), unit(examples)]
+    """(kinds, synsets, dimensions): lemmas, gloss, examples; then what spreads over relations; then lemmas and texts
+    above, below and beside."""
+    lemmas = unit(np.stack([vector([w for lemma in each.lemmas for w in content_words(lemma)]) for each in synsets]))
+    gloss = unit(np.stack([vector(content_words(each.gloss)) for each in synsets]))
+    examples = unit(np.stack([vector(content_words(" ".join(each.examples))) for each in synsets]))
     places = {(synset.offset, synset.part_of_speech): number for number, synset in enumerate(synsets)}
     edges: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for number, synset in enumerate(synsets):
@@ -103,14 +103,19 @@ def components(synsets: list[Synset]) -> Floats:
             if sign != "!":
                 kind = next((kind for kind, signs in enumerate(RELATIONS) if sign in signs), len(RELATIONS))
                 edges[kind].append((number, places[offset, part]))
-    parts = list(own)
-    for kind in sorted(edges):
+
+    def neighbours(kind: int, vectors: Floats) -> Floats:
+        total = np.zeros_like(vectors)
         source, target = np.array(edges[kind]).T
-        for text in (own[0], own[1] + own[2]):
-            total = np.zeros_like(own[0])
-            np.add.at(total, source, text[target])
-            parts.append(unit(total))
-    return np.stack(parts)
+        np.add.at(total, source, vectors[target])
+        return unit(total)
+
+    own = unit(lemmas + gloss)
+    spread = own
+    for _ in range(STEPS):
+        spread = unit(own + sum(share * neighbours(kind, spread) for kind, share in enumerate(SHARES)))
+    around = [neighbours(kind, text) for kind in range(len(SHARES)) for text in (lemmas, gloss + examples)]
+    return np.stack([lemmas, gloss, examples, spread, *around])
 
 
 def learn(synsets: list[Synset], parts: Floats) -> Floats:

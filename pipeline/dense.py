@@ -95,10 +95,15 @@ class Dense:
         return vectors @ self.document, best, places[first[which]].astype(np.int64)
 
 
+def weigh(words: Sequence[str]) -> Floats:
+    """The vectors of lower-case words, the rarer in general English the longer; zeros for words without."""
+    general = np.fromiter((10 ** (zipf(word) - 9) for word in words), np.float32, len(words))
+    return open_vectors().table(words) * (_SMOOTH / (_SMOOTH + general))[:, None]
+
+
 def embed(tokens: Tokens) -> Dense:
     """The vectors of a document."""
-    general = np.fromiter((10 ** (zipf(word) - 9) for word in tokens.words), np.float32, len(tokens.words))
-    words = open_vectors().table(tokens.words) * (_SMOOTH / (_SMOOTH + general))[:, None]
+    words = weigh(tokens.words)
     sentences = np.zeros((len(tokens.starts) - 1, words.shape[1]), np.float32)
     for begin in range(0, len(tokens), _AT_ONCE):
         some = slice(begin, begin + _AT_ONCE)

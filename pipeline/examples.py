@@ -10,9 +10,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
+import numpy as np
+
 from pipeline.context import HEADING, SENTENCE, Sentence
 from pipeline.english import word_set
 from pipeline.terms import Term
+from pipeline.tokens import Flags, Tokens
 
 _SHORTEST, _LONGEST = 8, 28  # words of an example that reads well
 _LONGEST_TEXT = 600  # characters of an example, whatever else
@@ -30,9 +33,16 @@ def pattern_of(text: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w){re.escape(text)}(?!\w)", re.I)
 
 
-def choose(term: Term, sentences: Sequence[Sentence], used: Counter[int], fit: Mapping[int, float]) -> int:
-    """The number of the best sentence with the term as it is shown. `fit`: of some sentences, how probable the sense
-    chosen is there; `used`: how often sentences are examples already."""
+def with_verbs(tokens: Tokens) -> Flags:
+    """Of each sentence whether it has a verb, without which a line that ends in a full stop is no sentence."""
+    return np.bincount(tokens.sentence, tokens.tagged("VX"), len(tokens.starts) - 1) > 0
+
+
+def choose(
+    term: Term, sentences: Sequence[Sentence], verbs: Flags, used: Counter[int], fit: Mapping[int, float]
+) -> int:
+    """The number of the best sentence with the term as it is shown. `verbs`: as `with_verbs` has it; `fit`: of some
+    sentences, how probable the sense chosen is there; `used`: how often sentences are examples already."""
     pattern = pattern_of(term.text)
     numbers = dict.fromkeys(number for number, _, _ in term.candidate.places)
     holding = islice((number for number in numbers if pattern.search(sentences[number].text)), _LOOKED_AT)
@@ -41,6 +51,7 @@ def choose(term: Term, sentences: Sequence[Sentence], used: Counter[int], fit: M
         holding,
         key=lambda number: (
             quality(sentences[number])
+            - 2.0 * (not verbs[number])
             + 2.0 * fit.get(number, middling)
             + 0.5 * (number == term.support)
             - used[number]

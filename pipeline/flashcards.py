@@ -27,7 +27,7 @@ from pipeline.graph import Topic
 from pipeline.pronunciation import american, british
 from pipeline.senses import Choice, Senses
 from pipeline.terms import Scored, Term
-from pipeline.tokens import Tokens
+from pipeline.tokens import Flags, Tokens
 from pipeline.wordnet import ADJECTIVE, ADVERB, NOUN, SOURCE, VERB, Synset, open_wordnet
 
 HEAD_NOUN = "head noun"
@@ -66,13 +66,14 @@ def make_cards(
     best = max((entry.score for entry in chosen), default=1.0) or 1.0
     senses = Senses(material.tokens, material.dense)
     used: Counter[int] = Counter()
+    verbs = examples.with_verbs(material.tokens)
     places = {
         member: (number, rank) for number, topic in enumerate(topics) for rank, member in enumerate(topic.members)
     }
     cards = []
     for number, entry in enumerate(chosen):
         cluster, rank = places[number]
-        card = _card(entry, _meaning(entry.term, senses, material.sentences), material, used)
+        card = _card(entry, _meaning(entry.term, senses, material.sentences), material, verbs, used)
         members = [chosen[member].term.text for member in topics[cluster].members]
         card |= {"importance_score": round(entry.score / best, 4)}
         card |= {"cluster_id": cluster, "cluster_name": members[0], "cluster_rank": rank + 1}
@@ -88,9 +89,9 @@ def make_cards(
     return cards
 
 
-def _card(entry: Scored, meaning: Meaning, material: Material, used: Counter[int]) -> dict[str, Any]:
+def _card(entry: Scored, meaning: Meaning, material: Material, verbs: Flags, used: Counter[int]) -> dict[str, Any]:
     term, candidate = entry.term, entry.term.candidate
-    number = examples.choose(term, material.sentences, used, meaning.fit)
+    number = examples.choose(term, material.sentences, verbs, used, meaning.fit)
     used[number] += 1
     pattern = examples.pattern_of(term.text)
     example = examples.shown(material.sentences[number].text, pattern)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dense import Dense, Floats, unit
+from pipeline.dense import Dense, Floats, open_vectors, unit, weigh
 from pipeline.english import CLOSED_CLASSES, base_form, zipf
 from pipeline.tokens import Tokens
 from pipeline.wordnet import NOUN, PARTS_OF_SPEECH, VERB, Synset, open_wordnet
@@ -52,15 +52,15 @@ class Model:
         with np.load(path) as file:
             self._keys: NDArray[np.int64] = file["keys"]
             self._learned: NDArray[np.int8] = file["learned"]
-            self._plain: NDArray[np.int8] = file["plain"]
+            self._related: NDArray[np.int8] = file["related"]
             self.weights: NDArray[np.float64] = file["weights"]
 
     def vectors(self, offsets: Sequence[int], part_of_speech: str) -> tuple[Floats, Floats]:
-        """Learned and plain vectors of synsets, (senses, dimensions); zeros for those that the file lacks."""
+        """Learned vectors of synsets and those of their neighbours, (senses, dimensions); zeros where it has none."""
         wanted = np.array([sense_key(offset, part_of_speech) for offset in offsets])
         rows = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
         known = (self._keys[rows] == wanted)[:, None]
-        return (self._learned[rows] * known).astype(np.float32), unit((self._plain[rows] * known).astype(np.float32))
+        return (self._learned[rows] * known).astype(np.float32), unit((self._related[rows] * known).astype(np.float32))
 
 
 @cache
@@ -116,8 +116,11 @@ class Senses:
         """(places, senses, kinds of EVIDENCE), of the senses in WordNet's order."""
         offsets = open_wordnet().senses(lemma, part_of_speech)
         own = {stem(word) for word in _WORD.findall(lemma)} | set(_WORD.findall(lemma))
-        learned, plain = open_model().vectors(offsets, part_of_speech)
+        learned, related = open_model().vectors(offsets, part_of_speech)
         signatures = [_signature(offset, part_of_speech) for offset in offsets]
+        texts = [[word for word in signature if word not in own] for signature in signatures]
+        names = [[word for word in _names(offset, part_of_speech) if word not in own] for offset in offsets]
+        plain = unit(_vectors(texts) + 0.5 * _vectors(names) + 0.8 * related)
         holding = list(dict.fromkeys(sentence for sentence, _, _ in places))
         pooled = self._without(holding, own)
         pooled_words = frozenset().union(*(self._words(sentence) for sentence in holding)) - own
@@ -201,6 +204,26 @@ def _prior(lemma: str, part_of_speech: str, senses: int) -> NDArray[np.float64]:
 def _signature(offset: int, part_of_speech: str) -> tuple[str, ...]:
     synset = open_wordnet().synset(offset, part_of_speech)
     return tuple(word for text in (synset.gloss, *synset.examples) for word in content_words(text))
+
+
+@lru_cache(1 << 12)
+def _names(offset: int, part_of_speech: str) -> tuple[str, ...]:
+    lemmas = open_wordnet().synset(offset, part_of_speech).lemmas
+    return tuple(word for lemma in lemmas for word in content_words(lemma))
+
+
+def _vectors(texts: Sequence[Sequence[str]]) -> Floats:
+    """Of each text, of length 1: the sum of its words, the rarer the heavier."""
+    total = np.zeros((len(texts), open_vectors().table([""]).shape[1]), np.float32)
+    for row, text in enumerate(texts):
+        for word in text:
+            total[row] += _weighted(word)
+    return unit(total)
+
+
+@lru_cache(1 << 13)
+def _weighted(word: str) -> Floats:
+    return weigh([word])[0]
 
 
 def _rarity(word: str) -> float:

@@ -33,7 +33,7 @@ function makeCard(card) {
   if (synonyms.length) fill("synonym-list", synonyms.join(", "));
   else part("synonyms").remove();
   tell("page", card.example_page && "page", { page: card.example_page });
-  tell("frequency", card.frequency && "frequency", { count: card.frequency });
+  tell("frequency", card.occurrences && "frequency", { count: card.occurrences });
   fill("source", card.definition_source);
   return item;
 }
