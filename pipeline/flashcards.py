@@ -28,7 +28,7 @@ from pipeline.pronunciation import american, british
 from pipeline.senses import Choice, Senses
 from pipeline.terms import Scored, Term
 from pipeline.tokens import Flags, Tokens
-from pipeline.wordnet import ADJECTIVE, ADVERB, NOUN, SOURCE, VERB, Synset, open_wordnet
+from pipeline.wordnet import ADJECTIVE, ADVERB, NOUN, PARTS_OF_SPEECH, SOURCE, VERB, Synset, open_wordnet
 
 HEAD_NOUN = "head noun"
 
@@ -139,7 +139,8 @@ def _meaning(term: Term, senses: Senses, sentences: Sequence[Sentence]) -> Meani
     entry = _entry(term)
     if entry:
         choice = senses.choose(*entry, candidate.places, term.is_name)
-        return Meaning(_glosses(choice), SOURCE, choice.senses[0][0], choice.fit)
+        label = "" if entry[1] == candidate.part_of_speech else f"({entry[1]}) "
+        return Meaning(label + _glosses(choice), SOURCE, choice.senses[0][0], choice.fit)
     numbers = list(dict.fromkeys(number for number, _, _ in candidate.places))
     mined = definitions.mine(examples.pattern_of(term.text), numbers, sentences)
     if mined:
@@ -157,10 +158,11 @@ def _entry(term: Term) -> tuple[str, str] | None:
     if candidate.lemma:
         return candidate.lemma, candidate.part_of_speech
     forms = dict.fromkeys([*(joint.join(candidate.key) for joint in (" ", "-", "")), term.text.lower()])
-    for form in forms:
-        if wordnet.has(form, candidate.part_of_speech):
-            return form, candidate.part_of_speech
-    return None
+    # A word that WordNet lacks as this part of speech it may have as another: "recharge" is a verb only there.
+    others = PARTS_OF_SPEECH if len(candidate.key) == 1 else (VERB, ADVERB)
+    parts = (candidate.part_of_speech, *others)
+    found = ((form, part) for part in parts for form in forms if part in PARTS_OF_SPEECH and wordnet.has(form, part))
+    return next(found, None)
 
 
 def _head(key: tuple[str, ...]) -> str | None:

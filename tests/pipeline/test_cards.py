@@ -125,11 +125,11 @@ def test_ids_stay_when_the_document_is_edited_around_a_card(cards: dict[str, dic
 
 def test_levels_of_phrases_say_that_they_are_estimated(cards: dict[str, dict[str, Any]]) -> None:
     assert cards["pumping costs"]["cefr_estimated"]
-    assert cards["village"]["cefr"] in LEVELS[:2]
-    assert not cards["village"]["cefr_estimated"]
-    assert cards["village"]["difficulty"] == "easy"
+    assert cards["rain"]["cefr"] in LEVELS[:2]
+    assert not cards["rain"]["cefr_estimated"]
+    assert cards["rain"]["difficulty"] == "easy"
     assert cards["aquifer"]["difficulty"] == "hard"
-    assert (cards["village"]["frequency"], cards["aquifer"]["frequency"]) == ("common", "rare")
+    assert (cards["rain"]["frequency"], cards["aquifer"]["frequency"]) == ("common", "rare")
 
 
 def test_topics_and_roles_agree_with_each_other(cards: dict[str, dict[str, Any]]) -> None:
