@@ -8,7 +8,6 @@ helped. It writes and shortens nothing, but for a "sentence" that never ends.
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import islice
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from pipeline.tokens import Flags, Tokens
 
 _SHORTEST, _LONGEST = 8, 28  # words of an example that reads well
 _LONGEST_TEXT = 600  # characters of an example, whatever else
-_LOOKED_AT = 300  # places among which the example is chosen
+_LOOKED_AT = 80  # sentences among which the example is chosen, evenly from all with the term
 _SECOND_SENTENCE = re.compile(r"\w{3}[.!?] \w")  # not {3,}: a long word would cost its length squared
 _REFERENCE = re.compile(
     r"\bet al\b|\[\d+(?:, ?\d+)*\]|\b(?:doi|ISBN|ISSN|arXiv|Proceedings|pp\.|vol\.)|https?:|www\.|\(\d{4}[a-z]?\)", re.I
@@ -44,11 +43,12 @@ def choose(
     """The number of the best sentence with the term as it is shown. `verbs`: as `with_verbs` has it; `fit`: of some
     sentences, how probable the sense chosen is there; `used`: how often sentences are examples already."""
     pattern = pattern_of(term.text)
-    numbers = dict.fromkeys(number for number, _, _ in term.candidate.places)
-    holding = islice((number for number in numbers if pattern.search(sentences[number].text)), _LOOKED_AT)
+    numbers = list(dict.fromkeys(number for number, _, _ in term.candidate.places))
+    holding = [number for number in numbers if pattern.search(sentences[number].text)]
+    looked_at = {*holding[:: max(1, len(holding) // _LOOKED_AT)][:_LOOKED_AT], *({term.support} & set(holding))}
     middling = sum(fit.values()) / len(fit) if fit else 0.0
     return max(
-        holding,
+        sorted(looked_at),
         key=lambda number: (
             quality(sentences[number])
             - 2.0 * (not verbs[number])
@@ -56,7 +56,7 @@ def choose(
             + 0.5 * (number == term.support)
             - used[number]
         ),
-        default=next(iter(numbers)),
+        default=numbers[0],
     )
 
 

@@ -31,7 +31,7 @@ EVIDENCE = (
     *("lesk sentence", "lesk around", "lesk pooled", "example"),
 )
 _AROUND, _BESIDE = 3, 3  # sentences before and behind; words before and behind
-_LOOKED_AT = 20  # sentences with the term, evenly from all
+_LOOKED_AT = 10  # places of the term, evenly from all
 
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)*")
 
