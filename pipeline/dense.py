@@ -2,7 +2,8 @@
 
 A sentence's vector is the sum of its words', the rarer in general English the heavier (Arora, Liang and Ma 2017). Of
 those that hold a candidate, the sentence whose other words are nearest to it supports it best: it says most about it,
-and becomes its example if it reads well. Vectors are GloVe's, of 40,000 words; what they lack has none. It ranks nothing itself.
+and becomes its example if it reads well. Vectors are GloVe's, of 40,000 words; what they lack has none. It ranks
+nothing itself.
 
 GloVe (6B, 50 dimensions): of whole words, public domain, and ahead of MiniLM's table of word pieces in choosing
 WordNet's synonyms (bench/make_vectors.py); no package that carries vectors is small or free of requirements, so the 2
