@@ -32,11 +32,10 @@ def read(folder: Path) -> dict[str, Documents]:
     sets: dict[str, Documents] = {}
     for path in sorted(folder.glob("*.jsonl.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as file:
-            rows = list(map(json.loads, file))
-        documents = (
+            rows = sorted(map(json.loads, file), key=lambda row: row["id"])
+        sets[path.name.partition(".")[0]] = [
             Document(str(row["id"]), row["text"], frozenset(map(stemmed, row["keyphrases"])) - {""}) for row in rows
-        )
-        sets[path.name.partition(".")[0]] = sorted((each for each in documents if each.gold), key=lambda each: each.id)
+        ]
     return sets
 
 
@@ -58,7 +57,8 @@ def stemmed(phrase: str) -> str:
 def f1(documents: Documents, found: list[list[str]]) -> float:
     """Of the terms found in each document, the best first; in percent."""
     total = 0.0
-    for document, terms in zip(documents, found, strict=True):
+    told = [(document, terms) for document, terms in zip(documents, found, strict=True) if document.gold]
+    for document, terms in told:
         first = [stem for stem in dict.fromkeys(map(stemmed, terms)) if stem][:10]
         total += 2 * len(document.gold.intersection(first)) / (len(first) + len(document.gold)) if first else 0.0
-    return 100 * total / len(documents)
+    return 100 * total / len(told)

@@ -17,18 +17,18 @@ _LEAST = 0.35  # of the median of all candidates
 
 def relevance(tokens: Tokens, candidates: Candidates) -> NDArray[np.float32]:
     """The score of each candidate's best sentence, for each of its words on average."""
+    if not len(candidates):
+        return np.empty(0, np.float32)
     lengths = np.diff(tokens.starts)
     pairs = np.unique(tokens.lemmas.astype(np.int64) * len(lengths) + tokens.sentence)
-    holding = np.bincount(pairs // max(len(lengths), 1), minlength=len(tokens.words))
+    holding = np.bincount(pairs // len(lengths), minlength=len(tokens.words))
     rarity = np.log1p((len(lengths) - holding + 0.5) / (holding + 0.5))
     rarity[0] = 0.0
-    words = np.maximum((candidates.ids > 0).sum(1), 1)
-    weight = rarity[candidates.ids].sum(1) / words
+    weight = rarity[candidates.ids].sum(1) / candidates.lengths
     # A word comes once in a sentence, but for a few: the sentence's length alone makes the difference.
-    length = lengths[tokens.sentence[candidates.at]] / max(lengths.mean(), 1.0)
+    length = lengths[tokens.sentence[candidates.at]] / lengths.mean()
     worth = (_K1 + 1) / (1 + _K1 * (1 - _B + _B * length))
-    best = np.maximum.reduceat(worth, candidates.bounds[:-1]) if len(candidates) else worth
-    return (weight * best).astype(np.float32)
+    return (weight * np.maximum.reduceat(worth, candidates.bounds[:-1])).astype(np.float32)
 
 
 def borne_out(tokens: Tokens, candidates: Candidates) -> Flags:

@@ -1,8 +1,9 @@
 """Stage 5: how near candidates are to the sentences that they stand in, and to the document, by vectors of words.
 
-A sentence's vector is the mean of its words', the rarer in general English the heavier (Arora, Liang and Ma 2017). The
-sentence nearest to a candidate, of those that hold it, supports it best: it says most about it, and becomes its
-example if it reads well. Vectors are GloVe's, of 40,000 words; what they lack has none. It ranks nothing itself.
+A sentence's vector is the sum of its words', the rarer in general English the heavier (Arora, Liang and Ma 2017). Of
+those that hold a candidate, the sentence whose other words are nearest to it supports it best: it says most about it,
+and becomes its example if it reads well. Vectors are GloVe's, of 40,000 words; what they lack has none. It ranks
+nothing itself.
 
 GloVe (6B, 50 dimensions): of whole words, public domain, and ahead of MiniLM's table of word pieces in choosing
 WordNet's synonyms (bench/make_vectors.py); no package that carries vectors is small or free of requirements, so the 2
@@ -63,36 +64,34 @@ def unit(vectors: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Dense:
-    """Vectors of the document's words, weighted, of its sentences and of itself; `known`: how many words have one."""
+    """Sums of the document's words' vectors, weighted: of each word, each sentence, and all. `known`: how many words
+    have one."""
 
     words: Floats
     sentences: Floats
     document: Floats
     known: int
 
-    def candidates(self, candidates: Candidates) -> Floats:
-        """A vector for each candidate, the mean of its words'."""
-        total = np.zeros((len(candidates), self.words.shape[1]), np.float32)
-        for column in candidates.ids.T:
-            total += self.words[column]
-        return unit(total)
-
-    def support(self, tokens: Tokens, candidates: Candidates) -> tuple[Floats, Floats, Numbers]:
-        """Of each candidate: how near it is to the document and to its nearest sentence, -1 to 1, and that sentence."""
-        vectors = self.candidates(candidates)
-        places = tokens.sentence[candidates.at]
+    def support(self, tokens: Tokens, found: Candidates) -> tuple[Floats, Floats, Numbers]:
+        """Of each candidate: how near it is to the document and to what else stands in its nearest sentence, -1 to 1,
+        and that sentence. A sentence that says nothing else is not near."""
+        own = np.zeros((len(found), self.words.shape[1]), np.float32)
+        for column in found.ids.T:
+            own += self.words[column]
+        vectors = unit(own)
+        places, owners = tokens.sentence[found.at], found.owners
         near = np.empty(len(places), np.float32)
-        owners = candidates.owners
         for begin in range(0, len(places), _AT_ONCE):
             some = slice(begin, begin + _AT_ONCE)
-            near[some] = np.einsum("ij,ij->i", vectors[owners[some]], self.sentences[places[some]])
-        if not len(candidates):
+            others = unit(self.sentences[places[some]] - own[owners[some]])
+            near[some] = np.einsum("ij,ij->i", vectors[owners[some]], others)
+        if not len(found):
             return np.empty(0, np.float32), near, np.empty(0, np.int64)
-        best = np.maximum.reduceat(near, candidates.bounds[:-1])
+        best = np.maximum.reduceat(near, found.bounds[:-1])
         # The first of those that are as near as the nearest.
         first = np.flatnonzero(near == best[owners])
         _, which = np.unique(owners[first], return_index=True)
-        return vectors @ self.document, best, places[first[which]].astype(np.int64)
+        return vectors @ unit(self.document[None])[0], best, places[first[which]].astype(np.int64)
 
 
 def weigh(words: Sequence[str]) -> Floats:
@@ -110,7 +109,7 @@ def embed(tokens: Tokens) -> Dense:
         rows = tokens.sentence[some]
         first = np.flatnonzero(np.diff(rows, prepend=rows[0] - 1))
         sentences[rows[first]] += np.add.reduceat(words[tokens.lemmas[some]], first)
-    return Dense(words, unit(sentences), unit(sentences.sum(0, keepdims=True))[0], int(words.any(axis=1).sum()))
+    return Dense(words, sentences, unit(sentences).sum(0), int(words.any(axis=1).sum()))
 
 
 def no_vectors(tokens: Tokens) -> Dense:

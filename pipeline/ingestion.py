@@ -21,7 +21,7 @@ from pipeline.sandbox import Ending, Limits
 
 __all__ = ["Document", "Line", "read_file", "read_text"]
 
-MIN_WORDS = 30
+MIN_WORDS = 5  # a headline has some worth learning
 _TOO_BIG = "This document takes more memory to read than Docdeck gives to one. Upload it in parts, or save it anew."
 
 Progress = Callable[[float], None]

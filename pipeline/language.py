@@ -23,6 +23,7 @@ _CERTAIN = 0.9
 _COMMON = 0.7  # the share of words that English has as well
 _LEAST_SHARE = 0.1  # of English words, below which a document counts as foreign with English quotations
 _FEW = 60  # words, below which foreign passages are taken for names and titles and stay
+_LARGE = 20_000  # words of a document beside which half a second to load the model again is little, and 75 MB are much
 _NOT_LETTERS = re.compile(r"[\W\d_]+")
 
 # py3langid answers with ISO 639-1 codes; these are their English names.
@@ -62,6 +63,8 @@ def keep_english(document: Document) -> Document:
             others[language] += len(words)
         if language in (ENGLISH, _NONE):
             kept += lines
+    if document.words > _LARGE:
+        _identifier.cache_clear()
     if english < _LEAST_SHARE * others.total() or (others.total() and english < _TOO_SHORT):
         raise BadDocument(_refusal(others))
     foreign = others.total() - others[_NONE]
@@ -95,12 +98,12 @@ def _language(words: list[str]) -> str:
     words = words[:_ENOUGH]  # the longer a text, the less certain is py3langid
     if sum(map(CLOSED_CLASSES.__contains__, words)) >= _SMALL_WORDS * len(words):
         return ENGLISH
+    # A list of terms has no small words, and those of the sciences are Latin enough to be taken for it.
+    if sum(map(is_common_word, words)) >= _COMMON * len(words):
+        return ENGLISH
     language, certainty = _identifier().classify(" ".join(words))
     # What has no name here is a creole of English, or too rare to be believed.
-    if certainty < _CERTAIN or language not in (_NONE, *_NAMES):
-        return ENGLISH
-    # A list of terms has no small words, and those of the sciences are Latin enough to be taken for it.
-    return ENGLISH if sum(map(is_common_word, words)) >= _COMMON * len(words) else language
+    return language if certainty >= _CERTAIN and language in (_NONE, *_NAMES) else ENGLISH
 
 
 @cache

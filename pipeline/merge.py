@@ -104,7 +104,7 @@ def _names(tokens: Tokens, candidates: Candidates) -> tuple[Flags, Flags]:
     for number in np.flatnonzero((written > 0.5 * total) & (candidates.kinds != LINKING)).tolist():
         at, after = _typical(candidates, number, inside)
         capitals = [place for place in range(at, after) if capital[place]]
-        if only_opens[number] and capitals == [at] and is_common_word(tokens.words[tokens.ids[at]]):
+        if only_opens[number] and all(is_common_word(tokens.words[tokens.ids[place]]) for place in capitals):
             continue
         names[number], people[number] = _judge(tokens, candidates, number, capitals, after - 1, habit, small)
     return names, people

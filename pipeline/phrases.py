@@ -42,7 +42,7 @@ def find_phrases(tokens: Tokens, on_progress: Callable[[float], None]) -> Candid
     nominal = nominals(tokens)
     found: list[Candidates] = []
     for number, find in enumerate((_noun_phrases, _of_phrases, _phrasal_verbs, _collocations, _linking)):
-        found += map(_borne_out, find(tokens, nominal))
+        found += (_borne_out(tokens, candidates) for candidates in find(tokens, nominal))
         on_progress((number + 1) / 6)
     return together(found)
 
@@ -66,15 +66,16 @@ def _noun_phrases(tokens: Tokens, nominal: Flags) -> Iterator[Candidates]:
     generic = tokens.of_words(GENERIC_ADJECTIVES.__contains__)
     head = (tokens.tagged("NP") & ~generic & tokens.of_words(lambda word: len(word) > 2)) | (tokens.case == CAPITALS)
     after_number = np.zeros(len(tokens), bool)  # in "15 minute increments" not "minute"
-    after_number[1:] = tokens.tagged("M")[:-1]
+    after_number[1:] = tokens.of_words(lambda word: word[:1].isdigit())[:-1]
+    base = np.where(tokens.tagged("NP"), tokens.lemmas, tokens.ids)  # a "combined sewer" is not a "combine sewer"
     # A general adjective before it leaves a term as alone as nothing does.
     bare = opens.copy()
     bare[1:] |= generic[:-1]
     for length in range(2, LONGEST + 1):
         at = np.flatnonzero(nominal & ~after_number & (ends >= np.arange(len(tokens)) + length))
         at = at[head[at + length - 1]]
-        at = at[tokens.lemmas[at] != tokens.lemmas[at + length - 1]]  # a table's cells
-        words = tokens.lemmas[at[:, None] + np.arange(length)]
+        at = at[base[at] != base[at + length - 1]]  # a table's cells
+        words = base[at[:, None] + np.arange(length)]
         yield gather(tokens, NOUN_PHRASE, NOUN, words, at, at + length, bare[at] & (ends[at] == at + length))
 
 
@@ -136,25 +137,30 @@ def _standing(tokens: Tokens, words: list[int]) -> Numbers:
     return at[tokens.sentence[at] == tokens.sentence[at + len(words) - 1]]
 
 
-def _borne_out(found: Candidates) -> Candidates:
+def _borne_out(tokens: Tokens, found: Candidates) -> Candidates:
     """Those that WordNet has, and of the others those that may be phrases all the same."""
-    lemmas = list(map(_lemma, found.keys, found.kinds.tolist()))
-    often = found.frequencies.tolist()
+    first = found.bounds[:-1]
+    places = zip(found.at[first].tolist(), found.after[first].tolist(), strict=True)
+    written = (tuple(tokens.words[word] for word in tokens.ids[at:after].tolist()) for at, after in places)
+    kinds, often = found.kinds.tolist(), found.frequencies.tolist()
+    lemmas = [_lemma(*entry) for entry in zip(found.keys, written, kinds, strict=True)]
     kept = [
         lemma is not None or _may_stay(key, kind, times)
-        for lemma, key, kind, times in zip(lemmas, found.keys, found.kinds.tolist(), often, strict=True)
+        for lemma, key, kind, times in zip(lemmas, found.keys, kinds, often, strict=True)
     ]
     return replace(found, lemmas=lemmas).only(np.array(kept, bool))
 
 
-def _lemma(key: tuple[str, ...], kind: int) -> str | None:
-    """The candidate as WordNet has it."""
+def _lemma(key: tuple[str, ...], written: tuple[str, ...], kind: int) -> str | None:
+    """The candidate as WordNet has it: in its base form or, as "United States", as the document has it first."""
     if kind in (LINKING, COLLOCATION):
         return None
     has, phrase = open_wordnet().has, " ".join(key)
     if kind == PHRASAL_VERB:
         return phrase if has(phrase, VERB) else None
-    forms = [phrase, "-".join(key), "".join(key)] if len(key) == 2 else [phrase]  # "health care" is "healthcare" there
+    forms = [phrase, " ".join(written)]
+    if len(key) == 2:
+        forms += ["-".join(key), "".join(key)]  # "health care" stands there as "healthcare"
     return next((form for form in forms if has(form, NOUN)), None)
 
 

@@ -85,16 +85,32 @@ def rank(
 
 
 def limit(ranked: Sequence[Scored], max_phrases: int, max_words: int) -> list[Scored]:
-    """At most so many of each type, in their order; no term twice in another form."""
+    """At most so many of each type, in their order; no term twice in another form, and of two phrases that only come
+    one in the other the better."""
     room = {PHRASE: max_phrases, WORD: max_words}
-    chosen, seen = [], set()
+    chosen: list[Scored] = []
+    seen = set()
     for entry in ranked:
-        kind, text = entry.term.candidate.type, entry.term.text.lower()
-        if room[kind] > 0 and text not in seen:
-            room[kind] -= 1
+        candidate, text = entry.term.candidate, entry.term.text.lower()
+        if (
+            room[candidate.type] > 0
+            and text not in seen
+            and not any(_always_together(entry, other) for other in chosen)
+        ):
+            room[candidate.type] -= 1
             seen.add(text)
             chosen.append(entry)
     return chosen
+
+
+def _always_together(one: Scored, other: Scored) -> bool:
+    a, b = one.term.candidate, other.term.candidate
+    if a.type == WORD or b.type == WORD or a.frequency != b.frequency:
+        return False
+    (number, first, last), (other_number, other_first, other_last) = a.places[0], b.places[0]
+    return number == other_number and (
+        first <= other_first <= other_last <= last or other_first <= first <= last <= other_last
+    )
 
 
 def counts(chosen: Sequence[Scored]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.context import HEADING, SENTENCE, Sentence
 from pipeline.english import base_form
 from pipeline.tagger import TAGS, open_tagger
-from pipeline.wordnet import NOUN, VERB
+from pipeline.wordnet import NOUN, VERB, open_wordnet
 
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.int64]
@@ -94,9 +94,17 @@ def make_tokens(sentences: Sequence[Sentence]) -> Tokens:
     shouts = _share(letters & (case == CAPITALS), sentence, lengths) > 0.6 * _share(letters, sentence, lengths)
     clean = (_share(letters, sentence, lengths) >= 0.6) & (whole | ~shouts)
     ids = low[spelled]
+    # The tagger takes "The industry grew." for a heading of nouns.
+    only_verbs = np.fromiter(map(_is_verb_only, words), bool, len(words))[ids]
+    tags[only_verbs & tag_set("N")[tags] & (case == SMALL)] = TAGS.index("V")
     lemmas = _base_forms(words, ids, tags)
     headings = np.fromiter((entry.kind == HEADING for entry in sentences), bool, len(sentences))
     return Tokens(list(words), ids, lemmas, tags, case, sentence, starts, headings, clean[sentence], rare)
+
+
+def _is_verb_only(word: str) -> bool:
+    lemmas = open_wordnet().lemmas
+    return not word.endswith("ing") and bool(lemmas(word, VERB)) and not lemmas(word, NOUN)
 
 
 def _commonest(spelled: Ids, numbers: dict[str, int]) -> tuple[Ids, dict[str, int]]:

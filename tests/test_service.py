@@ -92,7 +92,7 @@ PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001
         (image_pdf(), "scan.pdf", ["text"]),
         (PDF[: len(PDF) // 3], "cut.pdf", ["damaged"]),
         (b"%PDF-1.7\n" + bytes(range(256)) * 8, "noise.pdf", ["damaged"]),
-        (b"Hello.", "short.txt", ["at least 30"]),
+        (b"Hello.", "short.txt", ["at least 5"]),
     ],
     ids=["png named pdf", "encrypted", "no text", "truncated", "noise", "too short"],
 )

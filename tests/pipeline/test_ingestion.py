@@ -213,8 +213,8 @@ def test_an_empty_file_is_told_so(tmp_path: Path) -> None:
 
 
 def test_too_few_words_are_counted(tmp_path: Path) -> None:
-    assert sentence_for(tmp_path, b"Only five words stand here.") == (
-        "This document has only 5 words; Docdeck needs at least 30 to make cards."
+    assert sentence_for(tmp_path, b"Four words stand here.") == (
+        "This document has only 4 words; Docdeck needs at least 5 to make cards."
     )
     assert "has no words" in sentence_for(tmp_path, b" 1 2 3 \n")
 

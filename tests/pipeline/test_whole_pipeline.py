@@ -34,10 +34,10 @@ def flat(text: str) -> str:
 def test_the_result_has_the_fields_of_the_design(result: dict[str, Any]) -> None:
     assert set(result) == {
         "document_id", "document_title", "timestamp", "pipeline_version", "stages", "vocabulary", "vocabulary_count",
-        "flashcards", "flashcards_count",
+        "knowledge_graph", "flashcards", "flashcards_count",
     }  # fmt: skip
     assert (result["document_id"], result["document_title"]) == ("job-1", "how-a-city-drinks.pdf")
-    assert list(result["stages"]) == ["stage1", "stage2", "stage3", "stage4", "stage7", "stage8", "stage9", "stage12"]
+    assert list(result["stages"]) == [f"stage{number}" for number in range(1, 13)]
     assert all(stage["seconds"] >= 0 for stage in result["stages"].values())
     assert result["vocabulary_count"] == len(result["vocabulary"]) == result["flashcards_count"] == 50
 
@@ -130,7 +130,8 @@ def test_progress_rises_from_0_over_20_to_90(sample_text: str) -> None:
     assert percents[-1] == 90
     assert ("ingestion", 20) in seen
     assert list(dict.fromkeys(stage for stage, _ in seen)) == [
-        "ingestion", "headings", "context", "phrases", "words", "merge", "scoring", "flashcards",
+        "ingestion", "headings", "context", "phrases", "dense", "bm25", "words", "merge", "scoring", "synonyms",
+        "graph", "flashcards",
     ]  # fmt: skip
 
 
