@@ -3,17 +3,16 @@
     pip install -r bench/requirements.txt
     python bench/train_ranker.py FOLDER
 
-FOLDER holds documents whose terms people have chosen (keyphrases.py). Each set is halved by its ids. A ranker is
-trained on each half of all sets and measured on the other; the figures are macro F1 of the first ten. What is written
-is trained on both halves. Logistic regression on vectors of words gives one feature; boosted trees, each with the same
-question at all places of a level (as in CatBoost), do the rest. Takes about ten minutes.
+FOLDER holds documents whose terms people have chosen (keyphrases.py). A ranker is trained without 100 of each set,
+those that bench/pipeline.py measures, and measured on both; the figures are macro F1 of the first ten. What is written is
+trained on all. Logistic regression on vectors of words gives one feature; boosted trees, each with the same question at
+all places of a level (as in CatBoost), do the rest. Takes about ten minutes.
 """
 
 import argparse
 import sys
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +44,7 @@ WEIGHTS = {"abstracts": 4.0, "paragraphs": 2.0, "news": 1.5, "papers": 0.5}  # l
 @dataclass
 class Described:
     """A document's noun phrases and words: features, vectors, stems, and whether people chose each. `weight`: of the
-    document among all; `half`: which it belongs to; `found`: the stems, the best first, by the ranker that has not
-    seen the document (False) and by the one that has (True)."""
+    document among all."""
 
     document: Document
     weight: float
@@ -54,34 +52,29 @@ class Described:
     vectors: np.ndarray
     stems: list[str]
     chosen: np.ndarray
-    found: dict[bool, list[str]] = field(default_factory=dict)
-
-    @property
-    def half(self) -> int:
-        """0 or 1, by chance."""
-        return zlib.crc32(self.document.id.encode()) % 2
 
 
 def main() -> None:
     """Train, measure, write."""
     parser = argparse.ArgumentParser(description="Train the ranker.")
     parser.add_argument("folder", type=Path)
-    sets = {
+    parser.add_argument("--hold-out", action="store_true", help="write what has not seen the 100 drawn of each set")
+    options = parser.parse_args()
+    sets = read(options.folder)
+    drawn = {name: {each.id for each in sample(documents, 100)} for name, documents in sets.items()}
+    described = {
         name: [describe_document(document, WEIGHTS.get(name, 1.0) / len(documents)) for document in documents]
-        for name, documents in read(parser.parse_args().folder).items()
+        for name, documents in sets.items()
     }
-    for half in (0, 1):
-        learn([each for described in sets.values() for each in described if each.half == half])
-        ranker = Ranker(MODEL)
-        for name, described in sets.items():
-            for each in described:
-                each.found[each.half == half] = ranked(ranker, each)
-            print(f"trained on half {half}: {name:12}{measure(described, seen=True, half=half):5.1f}", flush=True)
-    for name, described in sets.items():
-        drawn = sample([each.document for each in described], 100)
-        figures = measure(described), measure([each for each in described if each.document in drawn])
-        print(f"unseen, by the other half's ranker: {name:12}{figures[0]:5.1f}, of 100 drawn {figures[1]:5.1f}")
-    learn([each for described in sets.values() for each in described])
+    others = {
+        name: [each for each in these if each.document.id not in drawn[name]] for name, these in described.items()
+    }
+    learn([each for these in others.values() for each in these])
+    for name, these in described.items():
+        unseen = [each for each in these if each.document.id in drawn[name]]
+        print(f"{name:12} seen {measure(others[name]):5.1f}, unseen {measure(unseen):5.1f}", flush=True)
+    if not options.hold_out:
+        learn([each for these in described.values() for each in these])
 
 
 def describe_document(document: Document, weight: float) -> Described:
@@ -116,18 +109,13 @@ def stems(sentences: list[Sentence], tokens: Tokens, found: Candidates, number: 
         yield stemmed(sentence.text[sentence.starts[first] : sentence.starts[last] + len(sentence.tokens[last])])
 
 
-def ranked(ranker: Ranker, described: Described) -> list[str]:
-    """A document's candidates, the best first."""
-    if not described.stems:
-        return []
-    order = np.argsort(-ranker(described.rows, described.vectors), kind="stable")
-    return [described.stems[number] for number in order]
-
-
-def measure(described: list[Described], seen: bool = False, half: int | None = None) -> float:
-    """F1 in percent, of one half or of all, ranked by those that have seen the documents or have not."""
-    these = [each for each in described if half in (None, each.half)]
-    return f1([each.document for each in these], [each.found[seen] for each in these])
+def measure(described: list[Described]) -> float:
+    """F1 of the written ranker, in percent."""
+    ranker, found = Ranker(MODEL), []
+    for each in described:
+        order = np.argsort(-ranker(each.rows, each.vectors), kind="stable").tolist() if each.stems else []
+        found.append([each.stems[number] for number in order])
+    return f1([each.document for each in described], found)
 
 
 def learn(documents: list[Described]) -> None:
