@@ -72,13 +72,13 @@ def quality(sentence: Sentence) -> float:
     capitals = sum(1 for word in words[1:] if word[0].isupper())
     value -= 4.0 * odd / (len(sentence.tokens) or 1) + 3.0 * capitals / (len(words) or 1)
     if _SECOND_SENTENCE.search(sentence.text):
-        value -= 1.0
+        value -= 2.0
     if _REFERENCE.search(sentence.text) or _CAPTION.match(sentence.text):
         value -= 2.0
     if words and words[0].lower() in _POINTS_BACK:
         value -= 0.7
     if not sentence.text.endswith((".", "!", ".”", '."')):
-        value -= 0.5
+        value -= 1.0
     if "{" in sentence.text or "}" in sentence.text or "::" in sentence.text:
         value -= 5.0  # would break the cloze
     return value

@@ -44,13 +44,19 @@ _ONSETS = word_set(
 
 def american(text: str, part_of_speech: str) -> str:
     """A term's American pronunciation, words apart."""
-    words = re.split(r"[\s/]+|(?<=\w)[-–](?=\w)", text.strip())
+    words = re.split(r"[\s/]+|(?<=\w)[-–](?=\w)", _spelled(text).strip())
     return " ".join(filter(None, (_american_word(word, part_of_speech, len(words) > 1) for word in words)))
 
 
 def british(text: str, part_of_speech: str) -> str:
     """A term's British pronunciation, Received Pronunciation."""
-    return _speak(text.replace("/", " "), "uk", part_of_speech if text.isalpha() else "").replace(_SEPARATOR, "")
+    spoken = _speak(_spelled(text).replace("/", " "), "uk", part_of_speech if text.isalpha() else "")
+    return spoken.replace(_SEPARATOR, "")
+
+
+def _spelled(text: str) -> str:
+    """Abbreviations of two and three capitals letter by letter; longer ones may be words ("NASA")."""
+    return re.sub(r"\b[A-Z]{2,3}\b", lambda match: " ".join(match[0]), text)
 
 
 @lru_cache(_KEPT)

@@ -24,12 +24,14 @@ from pipeline.tokens import Tokens
 from pipeline.wordnet import NOUN, PARTS_OF_SPEECH, VERB, Synset, open_wordnet
 
 MODEL = Path(__file__).parent / "data" / "senses.npz"
-EVIDENCE = (
-    *("prior count", "prior first", "prior rank", "prior unseen"),
+_PRIOR = ("prior count", "prior first", "prior rank", "prior unseen")
+_CONTEXT = (
     *("learned sentence", "learned around", "learned pooled", "learned document", "learned beside"),
     *("vector sentence", "vector around", "vector pooled", "vector document"),
     *("lesk sentence", "lesk around", "lesk pooled", "example"),
 )
+# What singles out one sense counts once more: "alone" is by how much it is ahead of the second.
+EVIDENCE = (*_PRIOR, *_CONTEXT, *(f"{kind} alone" for kind in _CONTEXT))
 _AROUND, _BESIDE = 3, 3  # sentences before and behind; words before and behind
 _LOOKED_AT = 10  # places of the term, evenly from all
 
@@ -147,7 +149,8 @@ class Senses:
             rows.append(
                 np.hstack([prior, learned @ contexts.T / 127, plain @ contexts[:4].T, shared, np.c_[examples]])
             )
-        return np.stack(rows).astype(np.float64)
+        evidence = np.stack(rows).astype(np.float64)
+        return np.concatenate([evidence, _alone(evidence[:, :, len(_PRIOR) :])], axis=2)
 
     def _beside(self, sentence: int, first: int, after: int) -> NDArray[np.int32]:
         start, end = self._tokens.starts[sentence], self._tokens.starts[sentence + 1]
@@ -183,6 +186,14 @@ class Senses:
 def _spread(places: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
     step = max(1, len(places) // _LOOKED_AT)
     return list(places[::step][:_LOOKED_AT])
+
+
+def _alone(evidence: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By how much the sense with the most of a kind of evidence is ahead of the second; 0 for the others."""
+    if evidence.shape[1] < 2:
+        return np.zeros_like(evidence)
+    second = np.sort(evidence, axis=1)[:, -2:-1]
+    return np.maximum(evidence - second, 0.0)
 
 
 def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:

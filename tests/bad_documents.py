@@ -71,7 +71,13 @@ FATES: dict[str, Callable[[], None]] = {
 
 
 def run_pipeline(
-    pipe: Connection, path: str, job_id: str, title: str, options: dict[str, str], limits: worker.Limits
+    pipe: Connection,
+    path: str,
+    job_id: str,
+    title: str,
+    options: dict[str, str],
+    limits: worker.Limits,
+    vi_dictionary: str | None = None,
 ) -> None:
     """The worker's, but for a file that has the name of a fate."""
     words = {"says_half": b'["done", "', "says_nonsense": b"7\n"}.get(title, b"")
@@ -82,4 +88,4 @@ def run_pipeline(
             FATES.get(title, hangs)()
 
         CompletePipeline12Stages.process_file = process_file  # type: ignore[method-assign,assignment]
-    worker.run_pipeline(pipe, path, job_id, title, options, limits)
+    worker.run_pipeline(pipe, path, job_id, title, options, limits, vi_dictionary)

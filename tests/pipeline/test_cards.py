@@ -15,9 +15,10 @@ An aquifer is a body of rock that holds groundwater. Rain feeds the aquifer slow
 the surface. The village drank from the spring for a hundred years. When the aquifer sank, the spring dried up, and the
 people dug a deep well beside it.
 
-Managed recharge is a method of returning river water to the ground in wet years. The town pays for managed recharge
-out of its water rates. Managed recharge keeps the aquifer full, in accordance with state law, and a spring that had
-died flows again. Wet years carry out most of the work. Pumping costs rise when the aquifer falls, and farmers pay the
+A recharge basin is a shallow pond from which river water returns to the ground in wet years. The town pays for each
+recharge basin out of its water rates. The recharge basin keeps the aquifer full, in accordance with state law, and a
+spring that had died flows again. Wet years carry out most of the work. Pumping costs rise when the aquifer falls, and
+farmers pay the
 pumping costs themselves. Nobody likes pumping costs.
 """
 METAL = """Springs in machines
@@ -31,7 +32,7 @@ that unwinds. Engineers test each spring for metal fatigue, because a broken spr
 def cards_of(text: str, **options: Any) -> dict[str, dict[str, Any]]:
     dictionary = options.pop("vi_dictionary", None)
     pipeline = CompletePipeline12Stages(vi_dictionary=dictionary)
-    cards = pipeline.process_document(text, "id", "the-title.txt", **options)["flashcards"]
+    cards = pipeline.process_document(text, "id", "the-title.txt", 60, 40, **options)["flashcards"]
     return {card["word"]: card for card in cards}
 
 
@@ -63,8 +64,8 @@ def test_a_word_has_the_sense_of_its_document(cards: dict[str, dict[str, Any]]) 
 
 
 def test_a_phrase_without_an_entry_has_the_documents_definition(cards: dict[str, dict[str, Any]]) -> None:
-    card = cards["managed recharge"]
-    assert card["meaning"] == "a method of returning river water to the ground in wet years"
+    card = cards["recharge basin"]
+    assert card["meaning"] == "a shallow pond from which river water returns to the ground in wet years"
     assert card["definition_source"] == "document"
 
 
@@ -119,7 +120,8 @@ def test_ids_stay_when_the_document_is_edited_around_a_card(cards: dict[str, dic
     edited = SPRING.replace("Nobody likes pumping costs.", "Nobody likes the bills.") + "\nThe end came in autumn.\n"
     after = cards_of("A note on the desert stands first.\n\n" + edited)
     both = cards.keys() & after.keys()
-    assert {"aquifer", "spring", "managed recharge"} <= both
+    assert {"aquifer", "spring", "recharge basin"} <= both
+    assert len(both) >= 20
     assert all(after[word]["id"] == cards[word]["id"] for word in both)
 
 
@@ -154,9 +156,9 @@ def test_synonyms_are_those_of_the_sense_with_their_nearness() -> None:
 
 def test_vietnamese_comes_from_the_operators_dictionary_only(tmp_path: Path, cards: dict[str, dict[str, Any]]) -> None:
     dictionary = tmp_path / "vi.tsv"
-    dictionary.write_text("no tab here\nAquifer\ttầng ngậm nước\nmanaged recharge\tbổ cập có kiểm soát\n", "utf-8")
+    dictionary.write_text("no tab here\nAquifer\ttầng ngậm nước\nrecharge basin\tbể bổ cập\n", "utf-8")
     found = cards_of(SPRING, vi_dictionary=dictionary)
     assert found["aquifer"]["meaning_vi"] == "tầng ngậm nước"
-    assert found["managed recharge"]["meaning_vi"] == "bổ cập có kiểm soát"
+    assert found["recharge basin"]["meaning_vi"] == "bể bổ cập"
     assert found["spring"]["meaning_vi"] is None
     assert "meaning_vi" not in cards["aquifer"]

@@ -51,7 +51,9 @@ def test_words_that_cmudict_lacks_are_read_by_espeak() -> None:
 
 
 def test_abbreviations_are_spelled_not_read_as_other_words() -> None:
-    assert american("US", "noun") == "ˌjuːˈɛs"
+    assert american("US", "noun") == "juː ɛs"
+    assert (american("NGO", "noun"), british("NGO", "noun")) == ("ɛn dʒiː oʊ", "ˈɛn dʒˈiː ˈəʊ")
+    assert british("NASA", "noun") == "nˈæsɐ"
     assert american("us", "noun") == "ʌs"
 
 
