@@ -4,7 +4,7 @@
 
 Nothing is processed here. An upload is spooled to disk by Flask while it comes in, checked, sent on to the bucket,
 written down in MongoDB and put in line, in this order: a jobId is answered only for what is durable. Every error is
-JSON with the key `error`, a sentence.
+JSON: `error`, a sentence; `code`, a word that stays the same; `requestId`. openapi.json describes all of it.
 """
 
 import json
@@ -16,9 +16,17 @@ import uuid
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response, g, request
 from werkzeug.datastructures import FileStorage
-from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, ServiceUnavailable, TooManyRequests
+from werkzeug.exceptions import (
+    BadRequest,
+    HTTPException,
+    NotFound,
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+    TooManyRequests,
+    UnsupportedMediaType,
+)
 
 import queue_lib
 import storage
@@ -30,6 +38,8 @@ MAX_BODY = 60 * 1024 * 1024  # up to here a body is read to its end, so that the
 LOOK_AFTER = 20  # seconds: somebody has to promote and repair when only a foreign worker drains the queue
 READY_WITHIN = 2  # seconds
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+FIELDS = {"userId", "priority", "maxPhrases", "maxWords", "knownWords", "minCefr"}
 AWAY = "Docdeck is busy or being repaired and could not take this. Please try again in a few seconds."
 
 
@@ -49,11 +59,17 @@ def create_app() -> Flask:
     @app.get("/api/job-status/<path:job_id>")
     def job_status(job_id: str) -> Any:
         status = queue.status(job_id) if JOB_ID.fullmatch(job_id) else None
-        return status or ({"error": "Job not found"}, 404)
+        if status is None:
+            raise job_not_found()
+        return status
 
     @app.get("/")
     def page() -> Response:
         return app.send_static_file("index.html")
+
+    @app.get("/openapi.json")
+    def openapi() -> Response:
+        return app.send_static_file("openapi.json")
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
@@ -65,9 +81,15 @@ def create_app() -> Flask:
         ready = all(answer == "ok" for answer in parts.values())
         return {"status": "ok" if ready else "unavailable", **parts}, 200 if ready else 503
 
+    @app.before_request
+    def name_request() -> None:
+        given = request.headers.get("X-Railway-Request-Id") or request.headers.get("X-Request-Id") or ""
+        g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
     @app.after_request
     def never_sniffed(response: Response) -> Response:
         response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["X-Request-Id"] = g.request_id
         if request.path.startswith("/api/"):
             response.headers["Cache-Control"] = "no-store"
         return response
@@ -83,6 +105,10 @@ def create_app() -> Flask:
 
 def submit(upload: Request, queue: Queue, files: Storage) -> str:
     """Check an upload, make it durable, put it in line; returns the jobId. Leaves nothing behind when it cannot."""
+    if upload.mimetype not in ("multipart/form-data", "application/x-www-form-urlencoded", ""):
+        raise UnsupportedMediaType("Send the document as a form: multipart/form-data.")
+    if unknown := sorted(map(str, {*upload.form, *upload.files} - FIELDS - {"file"})):  # a part may have no name
+        raise BadRequest(f"Unknown field: {unknown[0][:40]!r}.")  # a misspelt wish is heard of, nothing smuggled in
     file, size = checked_file(upload)
     user, options, priority = checked_user(upload), checked_options(upload), checked_priority(upload)
     idempotency_key = checked_key(upload)
@@ -159,6 +185,11 @@ def checked_options(upload: Request) -> dict[str, str]:
     known = upload.form.get("knownWords", "").strip()
     if known:
         options["knownWords"] = known
+    level = upload.form.get("minCefr", "").strip().upper()
+    if level:
+        if level not in ("A1", "A2", "B1", "B2", "C1", "C2"):
+            raise BadRequest("minCefr must be A1, A2, B1, B2, C1 or C2.")
+        options["minCefr"] = level
     return options
 
 
@@ -224,27 +255,45 @@ def look_after(queue: Queue, ended: threading.Event) -> None:
         ended.wait(LOOK_AFTER)
 
 
+def job_not_found() -> HTTPException:
+    """The one answer for an id that nobody knows, one that nobody may know, and one that cannot be."""
+    return coded(NotFound("Job not found"), "job_not_found")
+
+
+def coded(error: HTTPException, code: str) -> HTTPException:
+    """The same error with a code of its own; without one, it is HTTP's name of it."""
+    error.word = code  # type: ignore[attr-defined]
+    return error
+
+
 def register_errors(app: Flask) -> None:
-    """Every error as JSON with a sentence."""
+    """Every error as JSON: a sentence, a code, the request's id; nothing of what went on inside."""
+    app.logger.disabled = True  # it writes tracebacks to stderr; ours are log lines
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         sentence = error.description or error.name
+        code = getattr(error, "word", error.name.lower().replace(" ", "_"))
         if isinstance(error, RequestEntityTooLarge):
             whole = request.content_length is None or request.content_length > MAX_BODY
             sentence = TOO_LARGE if whole else "A field of the form is too long, or it has too many parts."
+        bug = getattr(error, "original_exception", None)
+        if bug is not None:
+            cause = "".join(traceback.format_exception(bug))
+            log("a bug in the API", "error", path=request.path, request_id=g.request_id, cause=cause)
         response = error.get_response()
-        response.data = json.dumps({"error": sentence})
+        response.data = json.dumps({"error": sentence, "code": code, "requestId": g.request_id})
         response.content_type = "application/json"
         return response  # type: ignore[return-value]
 
     @app.errorhandler(queue_lib.Full)
     def full(error: queue_lib.Full) -> Response:
-        refusal = TooManyRequests if isinstance(error, queue_lib.TooMany) else ServiceUnavailable
-        return http_error(refusal(str(error), retry_after=60))
+        if isinstance(error, queue_lib.TooMany):
+            return http_error(coded(TooManyRequests(str(error), retry_after=60), "too_many_jobs"))
+        return http_error(coded(ServiceUnavailable(str(error), retry_after=60), "queue_full"))
 
     def away(error: Exception) -> Response:
-        log("a request could not be served", "error", path=request.path, error=str(error))
+        log("a request could not be served", "error", path=request.path, request_id=g.request_id, error=str(error))
         return http_error(ServiceUnavailable(AWAY, retry_after=5))
 
     for kind in (storage.Unavailable, storage.Transient, queue_lib.Unavailable):

@@ -122,7 +122,7 @@ def test_a_good_document_goes_through_after_a_bad_one(service: Service) -> None:
 
 def test_a_file_over_the_limit_is_read_to_its_end_so_that_the_client_sees_the_sentence(service: Service) -> None:
     answer = post(service, b"x" * (MAX_FILE + 8 * MB))
-    assert (answer.status_code, answer.json()) == (400, {"error": "File too large (max 50MB)"})
+    assert (answer.status_code, answer.json()["error"]) == (400, "File too large (max 50MB)")
 
 
 def test_a_body_without_a_length_is_accepted_and_limited_as_well(service: Service) -> None:
@@ -143,7 +143,7 @@ def test_a_body_without_a_length_is_accepted_and_limited_as_well(service: Servic
 
     assert end_of(service, send(TEXT).json()["jobId"])["status"] == "completed"
     answer = send(b"x" * (MAX_FILE + 1))
-    assert (answer.status_code, answer.json()) == (400, {"error": "File too large (max 50MB)"})
+    assert (answer.status_code, answer.json()["error"]) == (400, "File too large (max 50MB)")
 
 
 def test_ten_uploads_of_50_mb_at_once_raise_the_apis_memory_by_less_than_100_mb(service: Service) -> None:
