@@ -30,6 +30,7 @@ from werkzeug.exceptions import (
 
 import queue_lib
 import storage
+from auth import Auth, is_name
 from monitoring import log
 from queue_lib import PRIORITIES, Queue
 from storage import MAX_FILE, TOO_LARGE, Storage
@@ -48,6 +49,7 @@ def create_app() -> Flask:
     app = Flask(__name__, static_folder="web", static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    auth = Auth.from_env()
     queue, files, ended = Queue.from_env(answer=0.9), Storage.from_env(pool=40, answer=1.8), threading.Event()
     app.extensions.update(queue=queue, storage=files, ended=ended)
 
@@ -58,7 +60,7 @@ def create_app() -> Flask:
 
     @app.get("/api/job-status/<path:job_id>")
     def job_status(job_id: str) -> Any:
-        status = queue.status(job_id) if JOB_ID.fullmatch(job_id) else None
+        status = queue.status(job_id, g.caller.user) if JOB_ID.fullmatch(job_id) else None
         if status is None:
             raise job_not_found()
         return status
@@ -82,9 +84,10 @@ def create_app() -> Flask:
         return {"status": "ok" if ready else "unavailable", **parts}, 200 if ready else 503
 
     @app.before_request
-    def name_request() -> None:
+    def who_asks() -> None:
         given = request.headers.get("X-Railway-Request-Id") or request.headers.get("X-Request-Id") or ""
         g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        g.caller = auth.caller(request)
 
     @app.after_request
     def never_sniffed(response: Response) -> Response:
@@ -110,7 +113,8 @@ def submit(upload: Request, queue: Queue, files: Storage) -> str:
     if unknown := sorted(map(str, {*upload.form, *upload.files} - FIELDS - {"file"})):  # a part may have no name
         raise BadRequest(f"Unknown field: {unknown[0][:40]!r}.")  # a misspelt wish is heard of, nothing smuggled in
     file, size = checked_file(upload)
-    user, options, priority = checked_user(upload), checked_options(upload), checked_priority(upload)
+    user = checked_user(upload.form.get("userId", ""))
+    options, priority = checked_options(upload), checked_priority(upload)
     idempotency_key = checked_key(upload)
     job_id = str(uuid.uuid4())
     key = files.put(file.stream, size, user, job_id)
@@ -161,14 +165,12 @@ def checked_file(upload: Request) -> tuple[FileStorage, int]:
     return file, size
 
 
-def checked_user(upload: Request) -> str:
-    """Who uploads: any name of up to 200 characters that can be printed (300 bytes: it becomes part of a key)."""
-    user = upload.form.get("userId", "").strip()
+def checked_user(named: str) -> str:
+    """The user that a request is about: the token's, or the one that it names where no token is."""
+    user = g.caller.acts_for(named.strip())
     if not user:
-        raise BadRequest('No userId: send it as the form field "userId".')
-    if (
-        len(user.encode()) > 300 or len(user) > 200 or not user.isprintable() or user in (".", "..")
-    ):  # which would mean a folder in a link
+        raise BadRequest('No userId: send it as the field "userId".')
+    if not is_name(user):
         raise BadRequest("The userId must be at most 200 printable characters, and neither . nor ..")
     return user
 

@@ -208,11 +208,11 @@ class Queue:
             raise TooMany("You have too many documents waiting. Please try again when some of them are done.")
         return Accepted(job_id, word == "queued")
 
-    def status(self, job_id: str) -> dict[str, Any] | None:
+    def status(self, job_id: str, user: str | None = None) -> dict[str, Any] | None:
         """The job as the wire shows it: status, progress "0".."100", stage, createdAt (ms), result or error.
 
-        None for an unknown id. Where the job is (`at`) wins over the field `status`, which a foreign producer may
-        write after the job was claimed or even done.
+        None for an unknown id, and for a job of anybody else than `user`, if one is given. Where the job is (`at`)
+        wins over the field `status`, which a foreign producer may write after the job was claimed or even done.
         """
         stored = self._fields(job_id)
         if not stored:
@@ -223,6 +223,8 @@ class Queue:
         forgotten = unseen and created < (time.time() - 60) * 1000
         if forgotten and self._call("seek", job_id, "") == "known":
             stored = self._fields(job_id)
+        if user is not None and stored.get("user") != user:
+            return None
         answer: dict[str, Any] = {name: stored[name] for name in WIRE_FIELDS if name in stored}
         answer["status"] = _status(stored)
         answer["createdAt"] = created

@@ -93,7 +93,7 @@ def test_options_travel_in_the_hash_and_not_in_the_list(client: FlaskClient, db:
         (None, {}, 'No file: send the document as the form field "file".'),
         (b"", {}, "The file is empty."),
         (b"x" * (MAX_FILE + 1), {}, "File too large (max 50MB)"),
-        (TEXT, {"userId": ""}, 'No userId: send it as the form field "userId".'),
+        (TEXT, {"userId": ""}, 'No userId: send it as the field "userId".'),
         (TEXT, {"userId": "a" * 201}, "The userId must be at most 200 printable characters, and neither . nor .."),
         (TEXT, {"userId": "a\nb"}, "The userId must be at most 200 printable characters, and neither . nor .."),
         (TEXT, {"userId": "漢" * 101}, "The userId must be at most 200 printable characters, and neither . nor .."),

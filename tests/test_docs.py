@@ -9,9 +9,10 @@ from storage import Storage
 from tests.support import ROOT, running_api
 
 README = (ROOT / "README.md").read_text()
-SERVICE = ("api", "queue_lib", "storage", "worker", "monitoring")
+SERVICE = ("api", "auth", "queue_lib", "storage", "worker", "monitoring")
 MAY_IMPORT = {
-    "api": {"queue_lib", "storage", "monitoring"},
+    "api": {"auth", "queue_lib", "storage", "monitoring"},
+    "auth": set(),
     "worker": {"queue_lib", "storage", "monitoring", "pipeline"},
     "queue_lib": set(),
     "storage": set(),
@@ -99,7 +100,9 @@ def test_a_room_imports_only_what_the_map_allows(room: str) -> None:
         assert imported(path) <= MAY_IMPORT[room], path
 
 
-@pytest.mark.parametrize("words", [("redis", "queue_lib"), ("boto3", "storage"), ("pymongo", "storage")])
+@pytest.mark.parametrize(
+    "words", [("redis", "queue_lib"), ("boto3", "storage"), ("pymongo", "storage"), ("jwt", "auth")]
+)
 def test_each_outside_system_is_spoken_to_in_one_room_only(words: tuple[str, str]) -> None:
     package, owner = words
     for name in SERVICE:
