@@ -20,6 +20,8 @@ from flask import Flask, Request, Response, g, request
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import (
     BadRequest,
+    Conflict,
+    Gone,
     HTTPException,
     NotFound,
     RequestEntityTooLarge,
@@ -58,13 +60,6 @@ def create_app() -> Flask:
         job_id = submit(request, queue, files)
         return {"jobId": job_id, "status": "queued", "message": "Document queued for processing"}
 
-    @app.get("/api/job-status/<path:job_id>")
-    def job_status(job_id: str) -> Any:
-        status = queue.status(job_id, g.caller.user) if JOB_ID.fullmatch(job_id) else None
-        if status is None:
-            raise job_not_found()
-        return status
-
     @app.get("/")
     def page() -> Response:
         return app.send_static_file("index.html")
@@ -94,16 +89,107 @@ def create_app() -> Flask:
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["X-Request-Id"] = g.request_id
         if request.path.startswith("/api/"):
-            response.headers["Cache-Control"] = "no-store"
+            response.headers.setdefault("Cache-Control", "no-store")
         return response
 
     @app.teardown_request
     def drop_upload(error: BaseException | None) -> None:
         request.close()  # the spooled file goes now, not when the garbage is collected
 
+    register_jobs(app, queue, files)
     register_errors(app)
     threading.Thread(target=look_after, args=(queue, ended), daemon=True).start()
     return app
+
+
+def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
+    """The routes of jobs that are there already."""
+
+    def known(job_id: str) -> dict[str, Any]:
+        """A job of the caller's as the wire shows it; of others and unknown ones the same is asked, and answered."""
+        status = None
+        if JOB_ID.fullmatch(job_id):
+            whose = g.caller.acts_for(request.args.get("userId", "")) or None
+            status = queue.status(job_id, whose) or files.status(job_id, whose)
+        if status is None:
+            raise job_not_found()
+        return status
+
+    @app.get("/api/job-status/<path:job_id>")
+    def job_status(job_id: str) -> Any:
+        status = known(job_id)
+        response = Response(app.json.dumps(status), mimetype="application/json")
+        response.add_etag()
+        response.headers["Cache-Control"] = "private, no-cache"  # kept, and asked for each time: a 304 is short
+        if status["status"] in ("queued", "processing"):
+            response.headers["Retry-After"] = "2"
+        return response.make_conditional(request)
+
+    @app.get("/api/jobs")
+    def jobs() -> dict[str, Any]:
+        user, most, before = checked_user(request.args.get("userId", "")), checked_most(), checked_cursor()
+        found = files.jobs(user, most + 1, before)
+        places = queue.whereabouts([job["jobId"] for job in found if job["status"] == "queued"])
+        told = {"run": "processing", "done": "completed", "dead": "failed"}
+        for job in found:
+            if job["status"] == "queued":  # the record hears of the end only
+                job["status"] = told.get(places.pop(0), "queued")
+        last = found[most - 1] if len(found) > most else None
+        return {"jobs": found[:most], "cursor": f"{last['createdAt']}.{last['jobId']}" if last else None}
+
+    @app.get("/api/jobs/<job_id>/result")
+    def job_result(job_id: str) -> Response:
+        status = known(job_id)
+        if status["status"] != "completed":
+            raise coded(Conflict(f"The job has no result: it is {status['status']}."), "no_result")
+        response = Response(status["result"], mimetype="application/json")
+        response.headers["Content-Disposition"] = f'attachment; filename="{job_id}.json"'
+        return response
+
+    @app.post("/api/jobs/<job_id>/cancel")
+    def cancel_job(job_id: str) -> dict[str, str]:
+        known(job_id)
+        outcome = queue.cancel(job_id)
+        if outcome not in ("cancelled", "cancelling"):
+            raise coded(Conflict("The job is over already."), "job_over")
+        if outcome == "cancelled":  # one that runs is written off by its worker
+            user = files.owner(job_id)
+            if user is not None:
+                files.fail_job(job_id, user, "Cancelled")
+                files.delete(files.upload_key(user, job_id))
+        return {"jobId": job_id, "status": outcome}
+
+    @app.post("/api/jobs/<job_id>/retry")
+    def retry_job(job_id: str) -> dict[str, str]:
+        status = known(job_id)
+        user = files.owner(job_id)
+        if status["status"] != "failed" or queue.whereabouts([job_id]) != ["dead"]:
+            raise coded(Conflict("Only a job that has failed can be tried again, within a few days."), "job_not_failed")
+        if user is None or not files.has(files.upload_key(user, job_id)):
+            raise coded(Gone(storage.GONE), "file_gone")
+        files.reopen_job(job_id)  # first: should we die here, a worker writes the failure down again
+        queue.requeue(job_id)
+        return {"jobId": job_id, "status": "queued"}
+
+    @app.delete("/api/jobs/<job_id>")
+    def delete_job(job_id: str) -> tuple[str, int]:
+        known(job_id)
+        user = files.owner(job_id)
+        queue.forget([job_id])
+        if user is not None:
+            files.forget(user, [job_id])
+        log("job deleted", job_id=job_id, user_id=user, request_id=g.request_id)
+        return "", 204
+
+    @app.delete("/api/users/<path:user>")
+    def delete_user(user: str) -> tuple[str, int]:
+        user, count = checked_user(user), 0
+        while job_ids := files.job_ids(user, 500):
+            queue.forget(job_ids)
+            files.forget(user, job_ids)
+            count += len(job_ids)
+        log("user deleted", user_id=user, jobs=count, request_id=g.request_id)
+        return "", 204
 
 
 def submit(upload: Request, queue: Queue, files: Storage) -> str:
@@ -173,6 +259,25 @@ def checked_user(named: str) -> str:
     if not is_name(user):
         raise BadRequest("The userId must be at most 200 printable characters, and neither . nor ..")
     return user
+
+
+def checked_most() -> int:
+    """How many jobs of a list are wanted."""
+    told = request.args.get("limit", "50")
+    if not re.fullmatch(r"[0-9]{1,3}", told) or not 1 <= int(told) <= 100:
+        raise BadRequest("limit must be a number from 1 to 100.")
+    return int(told)
+
+
+def checked_cursor() -> tuple[int, str] | None:
+    """Where a list goes on: the `cursor` of the page before."""
+    cursor = request.args.get("cursor")
+    if cursor is None:
+        return None
+    created, _, job_id = cursor.partition(".")
+    if not re.fullmatch(r"[0-9]{1,15}", created) or not JOB_ID.fullmatch(job_id):
+        raise BadRequest("The cursor is none that this service gave.")
+    return int(created), job_id
 
 
 def checked_options(upload: Request) -> dict[str, str]:

@@ -35,7 +35,7 @@ local function load(id)
   end
   for i, field in ipairs(FIELDS) do job[field] = reply[i] or nil end
   job.run, job.attempts = tonumber(job.run) or 0, tonumber(job.attempts) or 0
-  local over = job.at == nil or job.at == 'done' or job.at == 'dead'
+  local over = job.at == nil or job.at == 'done' or job.at == 'dead' or job.at == 'deleted'
   if not over and not (job.payload and job.user and is_list(job.list)) then
     return {id = id, strange = true}
   end
@@ -296,7 +296,7 @@ function verbs.enqueue(id, list, user, payload, key, ...)
   if job.strange then return redis.error_reply('WRONGTYPE job:' .. id .. ' is no job') end
   if job.at then return {'already', id} end
   local first = key ~= '' and redis.call('GET', same)
-  if first then return {'already', first} end
+  if first and load(first).at ~= 'deleted' then return {'already', first} end
   if waiting_jobs() >= set.max_waiting then return {'full', ''} end
   if open_jobs(user) >= set.max_user_jobs then return {'too many', ''} end
   if key ~= '' then redis.call('SET', same, id, 'PX', set.same) end
@@ -399,7 +399,7 @@ end)
 -- → 'cancelled' for a job that waited, 'cancelling' for one that runs (its worker hears of it), 'over', 'unknown'
 function verbs.cancel(id)
   local job = load(id)
-  if not job.at then return 'unknown' end
+  if not job.at or job.at == 'deleted' then return 'unknown' end
   if job.at == 'done' or job.at == 'dead' then return 'over' end
   save(job, 'cancel', 1)
   if job.at == 'run' then return 'cancelling' end
@@ -417,6 +417,22 @@ function verbs.requeue(id)
   enter(job)
   redis.call('ZREM', DEAD, id)
   return 'queued'
+end
+
+-- ids: jobs of which their user wants nothing kept. What stays is a tombstone, or a copy of a pointer would start them.
+function verbs.forget(...)
+  for _, id in ipairs({...}) do
+    local job = load(id)
+    if not job.strange then
+      save(job, 'at', 'deleted')
+      take_out(job)
+      redis.call('ZREM', DEAD, id)
+      redis.call('DEL', 'job:' .. id)
+      save(job, 'at', 'deleted')
+      expire(job)
+    end
+  end
+  return 'ok'
 end
 
 -- id, run, progress, stage: the job that the calling worker is busy with ('' for none).

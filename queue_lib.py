@@ -215,7 +215,7 @@ class Queue:
         wins over the field `status`, which a foreign producer may write after the job was claimed or even done.
         """
         stored = self._fields(job_id)
-        if not stored:
+        if not stored or stored.get("at") == "deleted":
             return None
         told = stored.get("createdAt", "")
         created = int(told) if told.isdecimal() and len(told) < 16 else 0
@@ -243,6 +243,11 @@ class Queue:
     def whereabouts(self, job_ids: Sequence[str]) -> list[str]:
         """Where each job is (`at`), "" for one that Redis knows nothing of; one command for up to 1,000."""
         return self._call("whereabouts", *job_ids) if job_ids else []
+
+    def forget(self, job_ids: Sequence[str]) -> None:
+        """Delete jobs, wherever they are, but for a mark until the time of ended jobs is over: copies start nothing."""
+        if job_ids:
+            self._call("forget", *job_ids)
 
     def reason(self, job_id: str) -> list[str]:
         """Why a job is in the dead list: the sentence for its user, and, if it is another, what happened."""

@@ -6,10 +6,11 @@ cannot be had now) and `Refused` (it never will be; the text is a sentence for t
 """
 
 import contextlib
+import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, unquote, urlsplit
@@ -119,6 +120,13 @@ class Storage:
             "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=LINK_SECONDS
         )
 
+    def has(self, key: str) -> bool:
+        """Whether a file is there."""
+        with contextlib.suppress(Refused), _s3_errors():
+            self._s3.head_object(Bucket=self.bucket, Key=key)
+            return True
+        return False
+
     def delete(self, key: str) -> None:
         """Remove a file; one that is not there is no error."""
         with _s3_errors():
@@ -183,6 +191,63 @@ class Storage:
         with _mongo_errors():
             self._database.jobs.delete_one({"_id": job_id})
 
+    def status(self, job_id: str, user: str | None = None) -> dict[str, Any] | None:
+        """What `Queue.status` says, for when Redis has forgotten a job; None for an unknown one, or not the user's."""
+        whose = {"_id": job_id} if user is None else {"_id": job_id, "userId": user}
+        with _mongo_errors():
+            record = self._database.jobs.find_one({**whose, "status": {"$ne": "uploading"}}) or {}
+            result = self._database.results.find_one(whose)
+        created = record.get("createdAt") or (result or {}).get("savedAt")
+        if created is None:
+            return None
+        if result is not None:
+            told = json.dumps(_plain(result), ensure_ascii=False)
+            return {"status": "completed", "progress": "100", "stage": "done", "createdAt": created, "result": told}
+        if record["status"] == "failed":
+            return {"status": "failed", "progress": "0", "createdAt": created, "error": record["error"]}
+        return {"status": "queued", "progress": "0", "stage": "queued", "createdAt": created}
+
+    def jobs(self, user: str, most: int, before: tuple[int, str] | None = None) -> list[dict[str, Any]]:
+        """The newest records of a user: jobId, fileName, size, status, createdAt, error. before: the last one seen."""
+        query: dict[str, Any] = {"userId": user, "status": {"$ne": "uploading"}}
+        if before is not None:
+            created, job_id = before
+            query["$or"] = [{"createdAt": {"$lt": created}}, {"createdAt": created, "_id": {"$lt": job_id}}]
+        names = ("fileName", "size", "status", "createdAt", "endedAt", "error")
+        with _mongo_errors():
+            found = self._database.jobs.find(query, dict.fromkeys(names, 1)).sort([("createdAt", -1), ("_id", -1)])
+            return [{"jobId": job["_id"], **{n: job[n] for n in names if n in job}} for job in found.limit(most)]
+
+    def owner(self, job_id: str) -> str | None:
+        """Whose a job is, by its record or its result."""
+        with _mongo_errors():
+            for kind in (self._database.jobs, self._database.results):
+                if found := kind.find_one({"_id": job_id}, {"userId": 1}):
+                    return str(found["userId"])
+        return None
+
+    def job_ids(self, user: str, most: int) -> list[str]:
+        """Some of the ids under which there is anything of a user's."""
+        with _mongo_errors():
+            for kind in (self._database.jobs, self._database.results):
+                if found := [found["_id"] for found in kind.find({"userId": user}, {"_id": 1}).limit(most)]:
+                    return found
+        return []
+
+    def reopen_job(self, job_id: str) -> None:
+        """A job that failed is tried again."""
+        with _mongo_errors():
+            failed = {"_id": job_id, "status": "failed"}
+            self._database.jobs.update_one(failed, {"$set": {"status": "queued"}, "$unset": {"error": 1, "endedAt": 1}})
+
+    def forget(self, user: str, job_ids: Sequence[str]) -> None:
+        """Delete the uploads, results and records of jobs: the records last, so that it can be done again."""
+        for job_id in job_ids:
+            self.delete(self.upload_key(user, job_id))
+        with _mongo_errors():
+            for kind in (self._database.results, self._database.jobs):
+                kind.delete_many({"_id": {"$in": list(job_ids)}, "userId": user})
+
     def save_result(self, job_id: str, user: str, result: Mapping[str, Any]) -> bool:
         """Save a job's result once; False if one was saved already, by an earlier run: then that one stands."""
         with _mongo_errors():
@@ -203,6 +268,8 @@ class Storage:
         """Make the indexes; those that are there are left as they are."""
         with _mongo_errors():
             self._database.jobs.create_index([("status", 1), ("createdAt", 1)])
+            self._database.jobs.create_index([("userId", 1), ("createdAt", -1), ("_id", -1)])
+            self._database.results.create_index("userId")
 
     def waiting_jobs(self, older_than: float, younger_than: float) -> Iterator[dict[str, Any]]:
         """The records that say "queued", of an age between the two: `_id`, `userId`, `payload`, `options`, `key`."""
@@ -221,7 +288,8 @@ class Storage:
     def result(self, job_id: str) -> dict[str, Any] | None:
         """The saved result of a job, as `save_result` got it."""
         with _mongo_errors():
-            return self._database.results.find_one({"_id": job_id}, {"_id": 0, "userId": 0, "savedAt": 0})
+            found = self._database.results.find_one({"_id": job_id})
+        return None if found is None else _plain(found)
 
     # Readiness ------------------------------------------------------------------------------------------------------
 
@@ -300,6 +368,11 @@ def _mongo_errors() -> Iterator[None]:
         yield
     except PyMongoError as error:
         raise Unavailable(f"MongoDB does not answer: {type(error).__name__}") from error
+
+
+def _plain(result: Mapping[str, Any]) -> dict[str, Any]:
+    """A saved result as `save_result` got it."""
+    return {name: value for name, value in result.items() if name not in ("_id", "userId", "savedAt")}
 
 
 def _milliseconds() -> int:

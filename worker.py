@@ -267,7 +267,11 @@ class Worker:
                 if not self.files.save_result(job.id, job.user, json.loads(result)):
                     result = json.dumps(self.files.result(job.id), ensure_ascii=False)  # an earlier run's: it stands
                 self._outage_ends("storage")
-                return self.queue.finish(job, result)
+                if self.queue.finish(job, result):
+                    return True
+                if self.queue.whereabouts([job.id]) == ["deleted"]:  # while it was saved: nothing of it may stay
+                    self.files.forget(job.user, [job.id])
+                return False
             except (storage.Unavailable, queue_lib.Unavailable) as error:
                 self._outage_begins(error)
                 if time.monotonic() >= patience or self.deadline is not None:

@@ -58,7 +58,8 @@ def test_every_route_of_the_api_stands_in_readme_and_the_reverse(
     routes = set()
     with running_api() as app:
         for rule in app.url_map.iter_rules():
-            path = rule.rule.replace("<path:job_id>", "{jobId}").replace("<path:filename>", "")
+            path = re.sub("<(?:path:)?job_id>", "{jobId}", rule.rule).replace("<path:user>", "{userId}")
+            path = path.replace("<path:filename>", "")
             routes |= {f"{method} {path}" for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
     table = README.partition("\n## The API\n")[2].partition("\n## ")[0]
     described = set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`]*)`", table))
