@@ -8,6 +8,8 @@ JSON: `error`, a sentence; `code`, a word that stays the same; `requestId`. open
 """
 
 import json
+import math
+import os
 import re
 import threading
 import time
@@ -51,13 +53,13 @@ def create_app() -> Flask:
     app = Flask(__name__, static_folder="web", static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    auth = Auth.from_env()
+    auth, closed = Auth.from_env(), Closed()
     queue, files, ended = Queue.from_env(answer=0.9), Storage.from_env(pool=40, answer=1.8), threading.Event()
     app.extensions.update(queue=queue, storage=files, ended=ended)
 
     @app.post("/api/upload-document-async")
     def upload_document() -> dict[str, str]:
-        job_id = submit(request, queue, files)
+        job_id = submit(request, queue, files, closed)
         return {"jobId": job_id, "status": "queued", "message": "Document queued for processing"}
 
     @app.get("/")
@@ -102,8 +104,53 @@ def create_app() -> Flask:
     return app
 
 
+class Polls:
+    """How often a job may be asked for in this process: `rate` times a second, and twice as often for a moment.
+
+    By job and by who asks: users share addresses, and nobody uses up another's share.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._rate, self._lock = rate, threading.Lock()
+        self._left: dict[tuple[str | None, str], tuple[float, float]] = {}
+
+    def allows(self, poll: tuple[str | None, str]) -> bool:
+        """Whether this one may be answered; it counts if so."""
+        now = time.monotonic()
+        with self._lock:
+            left, when = self._left.pop(poll, (2 * self._rate, now))
+            left = min(2 * self._rate, left + (now - when) * self._rate)
+            self._left[poll] = (left - 1 if left >= 1 else left, now)
+            if len(self._left) > 10_000:
+                del self._left[next(iter(self._left))]  # the one that was asked for longest ago
+        return left >= 1
+
+
+class Closed:
+    """Users whose limit was just met: in this process they are refused before their file costs anything."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, tuple[float, queue_lib.TooMany]] = {}
+
+    def close(self, user: str, error: queue_lib.TooMany) -> None:
+        """Refuse a user for as long as nothing can have changed; his open jobs may end at any time."""
+        if error.window:
+            if len(self._until) > 10_000:
+                self._until.clear()
+            self._until[user] = (time.monotonic() + error.seconds, error)
+
+    def check(self, user: str) -> None:
+        """Raises what was raised before, with what is left of its time."""
+        until, error = self._until.get(user, (0, None))
+        error_seconds = until - time.monotonic()
+        if error is not None and error_seconds > 0:
+            raise queue_lib.TooMany(str(error), error.name, error.most, error.window, error_seconds)
+
+
 def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
     """The routes of jobs that are there already."""
+
+    polls = Polls(float(os.environ.get("POLLS_PER_SECOND", "5")))
 
     def known(job_id: str) -> dict[str, Any]:
         """A job of the caller's as the wire shows it; of others and unknown ones the same is asked, and answered."""
@@ -117,6 +164,8 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
 
     @app.get("/api/job-status/<path:job_id>")
     def job_status(job_id: str) -> Any:
+        if not polls.allows((g.caller.user, job_id)):
+            raise coded(TooManyRequests("Ask for a job every two seconds.", retry_after=2), "too_many_polls")
         status = known(job_id)
         response = Response(app.json.dumps(status), mimetype="application/json")
         response.add_etag()
@@ -192,7 +241,7 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
         return "", 204
 
 
-def submit(upload: Request, queue: Queue, files: Storage) -> str:
+def submit(upload: Request, queue: Queue, files: Storage, closed: Closed) -> str:
     """Check an upload, make it durable, put it in line; returns the jobId. Leaves nothing behind when it cannot."""
     if upload.mimetype not in ("multipart/form-data", "application/x-www-form-urlencoded", ""):
         raise UnsupportedMediaType("Send the document as a form: multipart/form-data.")
@@ -200,6 +249,7 @@ def submit(upload: Request, queue: Queue, files: Storage) -> str:
         raise BadRequest(f"Unknown field: {unknown[0][:40]!r}.")  # a misspelt wish is heard of, nothing smuggled in
     file, size = checked_file(upload)
     user = checked_user(upload.form.get("userId", ""))
+    closed.check(user)
     options, priority = checked_options(upload), checked_priority(upload)
     idempotency_key = checked_key(upload)
     job_id = str(uuid.uuid4())
@@ -216,8 +266,10 @@ def submit(upload: Request, queue: Queue, files: Storage) -> str:
     try:
         # Redis may have put the job in line although its answer was lost. So an outage here withdraws nothing: what
         # did not get into the line is enqueued from its record by a worker.
-        accepted = queue.enqueue(payload, options, idempotency_key)
-    except queue_lib.Full:
+        accepted = queue.enqueue(payload, options, idempotency_key, size)
+    except queue_lib.Full as error:
+        if isinstance(error, queue_lib.TooMany):
+            closed.close(user, error)
         withdraw(files, key, job_id)
         raise
     if accepted.job_id != job_id:
@@ -396,7 +448,12 @@ def register_errors(app: Flask) -> None:
     @app.errorhandler(queue_lib.Full)
     def full(error: queue_lib.Full) -> Response:
         if isinstance(error, queue_lib.TooMany):
-            return http_error(coded(TooManyRequests(str(error), retry_after=60), "too_many_jobs"))
+            wait = max(1, math.ceil(error.seconds))
+            response = http_error(coded(TooManyRequests(str(error), retry_after=wait), f"too_many_{error.name}"))
+            window = f";w={error.window}" if error.window else ""
+            response.headers["RateLimit-Policy"] = f'"{error.name}";q={error.most}{window}'
+            response.headers["RateLimit"] = f'"{error.name}";r=0;t={wait}'
+            return response
         return http_error(coded(ServiceUnavailable(str(error), retry_after=60), "queue_full"))
 
     def away(error: Exception) -> Response:

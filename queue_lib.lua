@@ -289,16 +289,38 @@ local function waiting_jobs()
   return count
 end
 
--- key: an idempotency key of the user's, or ''. Fields of the job (options of the upload) follow as name, value, ...
--- → {'queued' | 'already' | 'full' | 'too many', the id of the job that stands for this upload}
-function verbs.enqueue(id, list, user, payload, key, ...)
+-- What a user has had of something in the current stretch of time, and the ms until it is over.
+local function used(kind, user)
+  local key = Q .. ':' .. kind .. ':' .. user
+  return tonumber(redis.call('GET', key)) or 0, math.max(0, redis.call('PTTL', key))
+end
+
+local function charge(kind, user, count, ms)
+  local key = Q .. ':' .. kind .. ':' .. user
+  redis.call('SET', key, 0, 'PX', ms, 'NX')
+  redis.call('INCRBY', key, count)
+end
+
+-- key: an idempotency key of the user's, or ''. size: bytes of an upload, '' for what is no upload and not rationed.
+-- Fields of the job (options of the upload) follow as name, value, ...
+-- → {'queued' | 'already' | 'full', the id of the job that stands for this upload}
+--   or {'open' | 'uploads' | 'bytes', ms}: what this user has had too much of, and when he may try again
+function verbs.enqueue(id, list, user, payload, key, size, ...)
   local job, same = load(id), Q .. ':same:' .. #user .. ':' .. user .. ':' .. key
   if job.strange then return redis.error_reply('WRONGTYPE job:' .. id .. ' is no job') end
   if job.at then return {'already', id} end
   local first = key ~= '' and redis.call('GET', same)
   if first and load(first).at ~= 'deleted' then return {'already', first} end
   if waiting_jobs() >= set.max_waiting then return {'full', ''} end
-  if open_jobs(user) >= set.max_user_jobs then return {'too many', ''} end
+  if open_jobs(user) >= set.max_user_jobs then return {'open', 60000} end
+  if size ~= '' then
+    local uploads, minute = used('uploads', user)
+    if uploads >= set.max_uploads then return {'uploads', minute} end
+    local bytes, day = used('bytes', user)
+    if bytes + size > set.max_bytes then return {'bytes', day} end
+    charge('uploads', user, 1, 60000)
+    charge('bytes', user, size, 86400000)
+  end
   if key ~= '' then redis.call('SET', same, id, 'PX', set.same) end
   job.list, job.user, job.payload = list, user, payload
   save(job, 'status', 'queued', 'progress', '0', 'stage', 'queued', 'createdAt', now, 'list', list, 'user', user,

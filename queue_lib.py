@@ -19,6 +19,8 @@ For the operator: python queue_lib.py pause | resume | dead | cancel ID | requeu
     document_queue:dead          zset    id -> when it was given up                bury, cancel      JOB_TTL, requeue
     document_queue:parked        string  how many ids are parked in all            enter             promote
     document_queue:paused        string  there while nothing is to be started      pause             resume
+    document_queue:uploads:{u}   string  how many uploads of a user in this minute     enqueue           a minute
+    document_queue:bytes:{u}     string  how many bytes of his in these 24 hours       enqueue           24 hours
     document_queue:same:{n}:..   string  the job of a user's Idempotency-Key       enqueue           24 hours
     job:{id}                     hash    the wire's fields and `at`, the truth     all               JOB_TTL past end
     worker:{id}                  hash    when it was seen last, and its job        look_after        three leases
@@ -68,7 +70,14 @@ class Full(Exception):
 
 
 class TooMany(Full):
-    """The queue takes no more jobs of this user now."""
+    """The queue takes no more jobs of this user now.
+
+    name: of the limit. most: how much it allows, in `window` seconds (0: at any time). seconds: when to try again.
+    """
+
+    def __init__(self, sentence: str, name: str, most: int, window: int, seconds: float) -> None:
+        super().__init__(sentence)
+        self.name, self.most, self.window, self.seconds = name, most, window, seconds
 
 
 class Accepted(NamedTuple):
@@ -96,7 +105,8 @@ class Queue:
     lease: seconds after which a silent worker counts as dead. block: longest wait for a job in one command.
     window: how many jobs of a user stand in a list at once (0: all). timeout: seconds a worker of somebody else's may
     take for a job. ttl: seconds for which the hash of an ended job is kept. max_wait: seconds at the head of a lower
-    line before a job moves up. max_waiting, max_user_jobs: where `enqueue` refuses. bare_wait: how long a claim waits
+    line before a job moves up. max_waiting, max_user_jobs: where `enqueue` refuses, as max_uploads a minute and
+    max_bytes in 24 hours of a user are. bare_wait: how long a claim waits
     for the producer of a bare push to write its hash. answer: seconds that Redis has for an answer, twice.
     """
 
@@ -114,6 +124,8 @@ class Queue:
         max_wait: float = 600,
         max_waiting: int = 100_000,
         max_user_jobs: int = 2_000,
+        max_uploads: int = 1_200,
+        max_bytes: int = 20 << 30,
         bare_wait: float = 1,
         patience: float = 5,
         answer: float = 5,
@@ -124,6 +136,11 @@ class Queue:
         self.block = block
         self.ttl = ttl
         self.max_attempts = max_attempts
+        self._limits = {
+            "open": (max_user_jobs, 0, "You have too many documents waiting. Please try again when some are done."),
+            "uploads": (max_uploads, 60, f"You may upload {max_uploads} documents a minute. Please try again soon."),
+            "bytes": (max_bytes, 86400, f"You may upload {max_bytes >> 20} MB in 24 hours. Please try again later."),
+        }
         self._bare_wait = bare_wait
         self._next_look = 0.0
         self._longest_block = 0.0
@@ -139,6 +156,8 @@ class Queue:
                 "max_wait": int(max_wait * 1000),
                 "max_waiting": max_waiting,
                 "max_user_jobs": max_user_jobs,
+                "max_uploads": max_uploads,
+                "max_bytes": max_bytes,
                 "same": 86_400_000,
                 "patience": int(patience * 1000),
             }
@@ -181,6 +200,8 @@ class Queue:
             max_wait=float(os.environ.get("LOW_MAX_WAIT", "600")),
             max_waiting=int(os.environ.get("MAX_QUEUE_LENGTH", "100000")),
             max_user_jobs=int(os.environ.get("MAX_USER_JOBS", "2000")),
+            max_uploads=int(os.environ.get("MAX_UPLOADS_PER_MINUTE", "1200")),
+            max_bytes=int(os.environ.get("MAX_BYTES_PER_DAY", str(20 << 30))),
             **settings,
         )
 
@@ -191,21 +212,25 @@ class Queue:
         payload: Mapping[str, Any],
         options: Mapping[str, str] | None = None,
         key: str = "",
+        size: int | None = None,
     ) -> Accepted:
         """Put a job in line. A known jobId, or a key that this user has used within 24 hours, changes nothing.
 
         payload: jobId, userId, fileUrl, fileName and perhaps priority (2, 1 or 0); it is pushed as JSON. options
-        become fields of the job's hash. Raises `Full`, `TooMany` and `Unavailable`; calling it twice is safe.
+        become fields of the job's hash. size: bytes of an upload, which are rationed; None for what is no upload.
+        Raises `Full`, `TooMany` and `Unavailable`; calling it twice is safe.
         """
         entry = json.dumps(payload, ensure_ascii=False)
         fields = [part for name, value in (options or {}).items() for part in (name, value)]
         place = LISTS[2 - payload.get("priority", PRIORITIES["normal"])]
-        arguments = ["enqueue", self._settings, payload["jobId"], place, payload["userId"], entry, key, *fields]
+        arguments = ["enqueue", self._settings, payload["jobId"], place, payload["userId"], entry, key]
+        arguments += ["" if size is None else size, *fields]
         word, job_id = self._run(self._enqueue_script, arguments)
         if word == "full":
             raise Full("Too many documents are waiting at the moment. Please try again in a few minutes.")
-        if word == "too many":
-            raise TooMany("You have too many documents waiting. Please try again when some of them are done.")
+        if word in self._limits:
+            most, window, sentence = self._limits[word]
+            raise TooMany(sentence, word, most, window, int(job_id) / 1000)
         return Accepted(job_id, word == "queued")
 
     def status(self, job_id: str, user: str | None = None) -> dict[str, Any] | None:

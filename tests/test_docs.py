@@ -199,7 +199,8 @@ HELD_BY = {
         "test_queue.py::test_one_users_many_jobs_do_not_hold_up_anothers_one",
         "test_queue.py::test_with_twenty_heavy_users_a_newcomer_waits_for_two_jobs_of_each_at_most",
     ],
-    "too many jobs wait, in all or of one user": [
+    "too many jobs wait, in all or of one user; a user uploads too many or too much": [
+        "test_limits.py::test_a19_a_user_who_uploads_too_often_or_too_much_is_429_with_its_limits_and_others_go_on",
         "test_queue_control.py::test_a_full_queue_and_a_user_with_too_many_jobs_are_refused",
         "test_api.py::test_too_many_jobs_of_a_user_are_429_and_a_full_queue_is_503",
     ],
