@@ -19,7 +19,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from flask import Flask, Request, Response, g, request
-from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import (
     BadRequest,
     Conflict,
@@ -34,17 +33,35 @@ from werkzeug.exceptions import (
 
 import queue_lib
 import storage
-from auth import Auth, is_name
+from auth import Auth
+from forms import (
+    JOB_ID,
+    NO_DOCUMENT,
+    OPTIONS,
+    Closed,
+    Polls,
+    checked_cursor,
+    checked_file,
+    checked_key,
+    checked_most,
+    checked_options,
+    checked_priority,
+    checked_size,
+    checked_user,
+    clean_name,
+    coded,
+    fields_of,
+    job_not_found,
+    looks_like_a_document,
+)
 from monitoring import log
-from queue_lib import PRIORITIES, Queue
+from queue_lib import Queue
 from storage import MAX_FILE, TOO_LARGE, Storage
 
 MAX_BODY = 60 * 1024 * 1024  # up to here a body is read to its end, so that the client sees the sentence of its 400
 LOOK_AFTER = 20  # seconds: somebody has to promote and repair when only a foreign worker drains the queue
 READY_WITHIN = 2  # seconds
-JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-FIELDS = {"userId", "priority", "maxPhrases", "maxWords", "knownWords", "minCefr"}
 AWAY = "Docdeck is busy or being repaired and could not take this. Please try again in a few seconds."
 
 
@@ -60,7 +77,7 @@ def create_app() -> Flask:
     @app.post("/api/upload-document-async")
     def upload_document() -> dict[str, str]:
         job_id = submit(request, queue, files, closed)
-        return {"jobId": job_id, "status": "queued", "message": "Document queued for processing"}
+        return accepted(job_id)
 
     @app.get("/")
     def page() -> Response:
@@ -98,53 +115,11 @@ def create_app() -> Flask:
     def drop_upload(error: BaseException | None) -> None:
         request.close()  # the spooled file goes now, not when the garbage is collected
 
+    register_uploads(app, queue, files, closed)
     register_jobs(app, queue, files)
     register_errors(app)
     threading.Thread(target=look_after, args=(queue, ended), daemon=True).start()
     return app
-
-
-class Polls:
-    """How often a job may be asked for in this process: `rate` times a second, and twice as often for a moment.
-
-    By job and by who asks: users share addresses, and nobody uses up another's share.
-    """
-
-    def __init__(self, rate: float) -> None:
-        self._rate, self._lock = rate, threading.Lock()
-        self._left: dict[tuple[str | None, str], tuple[float, float]] = {}
-
-    def allows(self, poll: tuple[str | None, str]) -> bool:
-        """Whether this one may be answered; it counts if so."""
-        now = time.monotonic()
-        with self._lock:
-            left, when = self._left.pop(poll, (2 * self._rate, now))
-            left = min(2 * self._rate, left + (now - when) * self._rate)
-            self._left[poll] = (left - 1 if left >= 1 else left, now)
-            if len(self._left) > 10_000:
-                del self._left[next(iter(self._left))]  # the one that was asked for longest ago
-        return left >= 1
-
-
-class Closed:
-    """Users whose limit was just met: in this process they are refused before their file costs anything."""
-
-    def __init__(self) -> None:
-        self._until: dict[str, tuple[float, queue_lib.TooMany]] = {}
-
-    def close(self, user: str, error: queue_lib.TooMany) -> None:
-        """Refuse a user for as long as nothing can have changed; his open jobs may end at any time."""
-        if error.window:
-            if len(self._until) > 10_000:
-                self._until.clear()
-            self._until[user] = (time.monotonic() + error.seconds, error)
-
-    def check(self, user: str) -> None:
-        """Raises what was raised before, with what is left of its time."""
-        until, error = self._until.get(user, (0, None))
-        error_seconds = until - time.monotonic()
-        if error is not None and error_seconds > 0:
-            raise queue_lib.TooMany(str(error), error.name, error.most, error.window, error_seconds)
 
 
 def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
@@ -241,23 +216,60 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
         return "", 204
 
 
+def register_uploads(app: Flask, queue: Queue, files: Storage, closed: Closed) -> None:
+    """Big files past the API: a signed address to PUT one to, and the word that it is there."""
+
+    @app.post("/api/uploads")
+    def begin_upload() -> tuple[dict[str, Any], int]:
+        fields = fields_of(request, OPTIONS | {"fileName", "size"})
+        size = checked_size(fields)
+        payload, options = new_job(fields, fields.get("fileName", ""), files, closed)
+        job_id, user = payload["jobId"], payload["userId"]
+        files.create_job(payload, options, size, status="uploading")
+        url = files.upload_link(files.upload_key(user, job_id), size)
+        return {"uploadId": job_id, "method": "PUT", "url": url, "expiresIn": storage.SHORT_LINK}, 201
+
+    @app.post("/api/uploads/<job_id>/complete")
+    def complete_upload(job_id: str) -> dict[str, str]:
+        record = files.record(job_id, g.caller.user) if JOB_ID.fullmatch(job_id) else None
+        if record is None:
+            raise coded(NotFound("Upload not found"), "upload_not_found")
+        if record["status"] == "uploading":
+            user = record["userId"]
+            closed.check(user)
+            key = files.upload_key(user, job_id)
+            try:
+                size, head = files.look_at(key)
+            except storage.Refused:
+                raise coded(Conflict("The file is not there yet: PUT it first."), "not_uploaded") from None
+            if size > MAX_FILE or not looks_like_a_document(head):
+                withdraw(files, key, job_id)
+                raise BadRequest(TOO_LARGE if size > MAX_FILE else NO_DOCUMENT)
+            files.set_status(job_id, "queued", size)
+            try:
+                queue.enqueue(record["payload"], record["options"], size=size)
+            except queue_lib.Full as error:
+                closed.close(user, error)
+                files.set_status(job_id, "uploading", size)
+                raise
+            log("job queued", job_id=job_id, user_id=user, bytes=size)
+        return accepted(job_id)
+
+
+def accepted(job_id: str) -> dict[str, str]:
+    """The specification's answer to an upload."""
+    return {"jobId": job_id, "status": "queued", "message": "Document queued for processing"}
+
+
 def submit(upload: Request, queue: Queue, files: Storage, closed: Closed) -> str:
     """Check an upload, make it durable, put it in line; returns the jobId. Leaves nothing behind when it cannot."""
-    if upload.mimetype not in ("multipart/form-data", "application/x-www-form-urlencoded", ""):
+    if upload.mimetype == "application/json":
         raise UnsupportedMediaType("Send the document as a form: multipart/form-data.")
-    if unknown := sorted(map(str, {*upload.form, *upload.files} - FIELDS - {"file"})):  # a part may have no name
-        raise BadRequest(f"Unknown field: {unknown[0][:40]!r}.")  # a misspelt wish is heard of, nothing smuggled in
+    fields = fields_of(upload, OPTIONS | {"file"})
     file, size = checked_file(upload)
-    user = checked_user(upload.form.get("userId", ""))
-    closed.check(user)
-    options, priority = checked_options(upload), checked_priority(upload)
-    idempotency_key = checked_key(upload)
-    job_id = str(uuid.uuid4())
+    payload, options = new_job(fields, file.filename or "", files, closed)
+    idempotency_key, job_id, user = checked_key(upload), payload["jobId"], payload["userId"]
     key = files.put(file.stream, size, user, job_id)
-    name = clean_name(file.filename or "document")
-    payload: dict[str, Any] = {"jobId": job_id, "userId": user, "fileUrl": files.link(key), "fileName": name}
-    if priority is not None:
-        payload["priority"] = priority
     try:
         files.create_job(payload, options, size, idempotency_key)
     except storage.Unavailable:
@@ -268,8 +280,7 @@ def submit(upload: Request, queue: Queue, files: Storage, closed: Closed) -> str
         # did not get into the line is enqueued from its record by a worker.
         accepted = queue.enqueue(payload, options, idempotency_key, size)
     except queue_lib.Full as error:
-        if isinstance(error, queue_lib.TooMany):
-            closed.close(user, error)
+        closed.close(user, error)
         withdraw(files, key, job_id)
         raise
     if accepted.job_id != job_id:
@@ -277,6 +288,20 @@ def submit(upload: Request, queue: Queue, files: Storage, closed: Closed) -> str
     else:
         log("job queued", job_id=job_id, user_id=user, bytes=size)
     return accepted.job_id
+
+
+def new_job(
+    fields: dict[str, str], name: str, files: Storage, closed: Closed
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The payload and the options of a job that is to be, for a user who may have one."""
+    user, job_id = checked_user(fields.get("userId", "")), str(uuid.uuid4())
+    closed.check(user)
+    link = files.link(files.upload_key(user, job_id))
+    payload: dict[str, Any] = {"jobId": job_id, "userId": user, "fileUrl": link, "fileName": clean_name(name)}
+    options, priority = checked_options(fields), checked_priority(fields)
+    if priority is not None:
+        payload["priority"] = priority
+    return payload, options
 
 
 def withdraw(files: Storage, key: str, job_id: str | None = None) -> None:
@@ -287,94 +312,6 @@ def withdraw(files: Storage, key: str, job_id: str | None = None) -> None:
             files.delete_job(job_id)
     except (storage.Unavailable, storage.Transient) as error:
         log("an upload without a job was left behind", "warning", job_id=job_id, key=key, error=str(error))
-
-
-def checked_file(upload: Request) -> tuple[FileStorage, int]:
-    """The one document of a form and its size in bytes."""
-    file = upload.files.get("file")
-    if file is None:
-        raise BadRequest('No file: send the document as the form field "file".')
-    size = file.stream.seek(0, 2)
-    file.stream.seek(0)
-    if size > MAX_FILE:
-        raise BadRequest(TOO_LARGE)
-    if size == 0:
-        raise BadRequest("The file is empty.")
-    return file, size
-
-
-def checked_user(named: str) -> str:
-    """The user that a request is about: the token's, or the one that it names where no token is."""
-    user = g.caller.acts_for(named.strip())
-    if not user:
-        raise BadRequest('No userId: send it as the field "userId".')
-    if not is_name(user):
-        raise BadRequest("The userId must be at most 200 printable characters, and neither . nor ..")
-    return user
-
-
-def checked_most() -> int:
-    """How many jobs of a list are wanted."""
-    told = request.args.get("limit", "50")
-    if not re.fullmatch(r"[0-9]{1,3}", told) or not 1 <= int(told) <= 100:
-        raise BadRequest("limit must be a number from 1 to 100.")
-    return int(told)
-
-
-def checked_cursor() -> tuple[int, str] | None:
-    """Where a list goes on: the `cursor` of the page before."""
-    cursor = request.args.get("cursor")
-    if cursor is None:
-        return None
-    created, _, job_id = cursor.partition(".")
-    if not re.fullmatch(r"[0-9]{1,15}", created) or not JOB_ID.fullmatch(job_id):
-        raise BadRequest("The cursor is none that this service gave.")
-    return int(created), job_id
-
-
-def checked_options(upload: Request) -> dict[str, str]:
-    """The optional fields of a form, as they will stand in the job's hash."""
-    options = {}
-    for name, most in (("maxPhrases", 200), ("maxWords", 200)):
-        value = upload.form.get(name, "").strip()
-        if value:
-            if not re.fullmatch(r"[0-9]{1,3}", value) or int(value) > most:
-                raise BadRequest(f"{name} must be a number from 0 to {most}.")
-            options[name] = str(int(value))
-    known = upload.form.get("knownWords", "").strip()
-    if known:
-        options["knownWords"] = known
-    level = upload.form.get("minCefr", "").strip().upper()
-    if level:
-        if level not in ("A1", "A2", "B1", "B2", "C1", "C2"):
-            raise BadRequest("minCefr must be A1, A2, B1, B2, C1 or C2.")
-        options["minCefr"] = level
-    return options
-
-
-def checked_priority(upload: Request) -> int | None:
-    """2, 1 or 0, as the specification has it, or None where nothing was said."""
-    value = upload.form.get("priority", "").strip().lower()
-    if not value:
-        return None
-    named = {**PRIORITIES, **{str(number): number for number in PRIORITIES.values()}}
-    if value not in named:
-        raise BadRequest("priority must be high, normal or low (or 2, 1 or 0).")
-    return named[value]
-
-
-def checked_key(upload: Request) -> str:
-    """The Idempotency-Key of a request, "" for none."""
-    key = upload.headers.get("Idempotency-Key", "").strip()
-    if len(key) > 255 or not key.isprintable():
-        raise BadRequest("The Idempotency-Key must be at most 255 printable characters.")
-    return key
-
-
-def clean_name(name: str) -> str:
-    """What people called their file: shown, never used as a path."""
-    name = re.split(r"[/\\]", name)[-1]
-    return "".join(c for c in name if c.isprintable()).strip()[:255] or "document"
 
 
 def readiness(queue: Queue, files: Storage) -> dict[str, str]:
@@ -412,17 +349,6 @@ def look_after(queue: Queue, ended: threading.Event) -> None:
                 log("redis is back", seconds=round(time.monotonic() - away_since, 1))
             away_since = None
         ended.wait(LOOK_AFTER)
-
-
-def job_not_found() -> HTTPException:
-    """The one answer for an id that nobody knows, one that nobody may know, and one that cannot be."""
-    return coded(NotFound("Job not found"), "job_not_found")
-
-
-def coded(error: HTTPException, code: str) -> HTTPException:
-    """The same error with a code of its own; without one, it is HTTP's name of it."""
-    error.word = code  # type: ignore[attr-defined]
-    return error
 
 
 def register_errors(app: Flask) -> None:

@@ -10,23 +10,23 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, unquote, urlsplit
 
 import boto3
 import pymongo
-import requests
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pymongo.errors import DuplicateKeyError, PyMongoError
-from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
-from urllib3.exceptions import HTTPError
+
+import outbound
+from outbound import Refused, Transient
 
 MAX_FILE = 50 * 1024 * 1024
+SHORT_LINK = 900  # seconds, for links that people are given
 LINK_SECONDS = 7 * 86400  # the longest that S3 and R2 sign for: a link has to outlive any backlog
-CHUNK = 256 * 1024
 FETCH_SECONDS = 600
 
 TOO_LARGE = "File too large (max 50MB)"
@@ -37,16 +37,8 @@ class Unavailable(Exception):
     """MongoDB or the bucket is away, or the disk is full: whatever needs it has to wait."""
 
 
-class Transient(Exception):
-    """This file could not be downloaded this time: try again later."""
-
-
 class Forbidden(Exception):
     """A file's server wants other credentials than the link has."""
-
-
-class Refused(Exception):
-    """The file cannot be had, now or later."""
 
 
 class Storage:
@@ -66,7 +58,7 @@ class Storage:
         answer: float = 10,
         silence: float = 20,
     ) -> None:
-        self.bucket = bucket
+        self.bucket, self._allowed = bucket, outbound.allowed_hosts()
         self._endpoint = endpoint
         # R2 refuses the checksum trailers that boto3 sends by default, and knows one region.
         config = Config(
@@ -127,6 +119,20 @@ class Storage:
             return True
         return False
 
+    def upload_link(self, key: str, size: int) -> str:
+        """An address to which anybody can PUT just so many bytes within fifteen minutes."""
+        wanted = {"Bucket": self.bucket, "Key": key, "ContentLength": size}  # signed: another size is refused
+        return self._s3.generate_presigned_url("put_object", Params=wanted, ExpiresIn=SHORT_LINK)
+
+    def look_at(self, key: str) -> tuple[int, bytes]:
+        """A file's size and its first bytes. Raises `Refused` if it is not there."""
+        with _s3_errors():
+            size = self._s3.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
+            with contextlib.closing(
+                self._s3.get_object(Bucket=self.bucket, Key=key, Range="bytes=0-1023")["Body"]
+            ) as body:
+                return size, body.read(1024)
+
     def delete(self, key: str) -> None:
         """Remove a file; one that is not there is no error."""
         with _s3_errors():
@@ -153,11 +159,15 @@ class Storage:
         """Download a job's document; `given_up` is asked all the time, and ends it.
 
         Our own bucket is read with a link of our own making: the job's may have expired, or name a private bucket.
+        Anybody else's server is visited as outbound.py allows.
         Raises `Refused` for what is not there or too large, `Transient` and `Unavailable` for what may work later.
         """
         key = self.key_of(url)
         try:
-            download(self.link(key) if key else url, target, given_up)
+            if key:
+                download(self.link(key), target, given_up, outbound.EVERYWHERE)
+            else:
+                download(url, target, given_up, self._allowed)
         except Forbidden as error:
             if key:
                 self.ping_files()  # Unavailable if our keys are wrong, or the clock is; else it is this one key
@@ -170,14 +180,21 @@ class Storage:
 
     # Records --------------------------------------------------------------------------------------------------------
 
-    def create_job(self, payload: Mapping[str, Any], options: Mapping[str, str], size: int, key: str = "") -> None:
-        """Write the record of a job that is about to be enqueued, with all that it takes to enqueue it again."""
+    def create_job(
+        self,
+        payload: Mapping[str, Any],
+        options: Mapping[str, str],
+        size: int,
+        key: str = "",
+        status: str = "queued",
+    ) -> None:
+        """Write the record of a job, with all that it takes to enqueue it again. status: or "uploading"."""
         record = {
             "_id": payload["jobId"],
             "userId": payload["userId"],
             "fileName": payload["fileName"],
             "size": size,
-            "status": "queued",
+            "status": status,
             "createdAt": _milliseconds(),
             "payload": dict(payload),
             "options": dict(options),
@@ -185,6 +202,16 @@ class Storage:
         }
         with _mongo_errors():
             self._database.jobs.insert_one(record)
+
+    def record(self, job_id: str, user: str | None = None) -> dict[str, Any] | None:
+        """What `create_job` wrote; None if it is unknown, or not the user's."""
+        with _mongo_errors():
+            return self._database.jobs.find_one({"_id": job_id} if user is None else {"_id": job_id, "userId": user})
+
+    def set_status(self, job_id: str, status: str, size: int) -> None:
+        """A job's upload is there, and may be enqueued; or not yet, after all."""
+        with _mongo_errors():
+            self._database.jobs.update_one({"_id": job_id}, {"$set": {"status": status, "size": size}})
 
     def delete_job(self, job_id: str) -> None:
         """Forget a job that was never enqueued."""
@@ -306,32 +333,22 @@ class Storage:
             raise Unavailable(f"the bucket cannot be used: {type(error).__name__}: {error}") from error
 
 
-def download(url: str, target: Path, given_up: Callable[[], bool]) -> None:
-    """GET a document into a file, at most MAX_FILE bytes in FETCH_SECONDS, without following redirects."""
-    ends = time.monotonic() + FETCH_SECONDS
+def download(url: str, target: Path, given_up: Callable[[], bool], allowed: Collection[str]) -> None:
+    """GET a document into a file, at most MAX_FILE bytes in FETCH_SECONDS. allowed: as `outbound.opened` takes it."""
     try:
-        plain = {"Accept-Encoding": "identity"}  # and nothing is decoded: a small answer must not become a big one
         with (
-            requests.get(url, headers=plain, stream=True, timeout=(5, 10), allow_redirects=False) as answer,
+            outbound.opened(url, "The job's fileUrl", allowed, FETCH_SECONDS) as answer,
             target.open("wb") as out,
         ):
-            _check_status(answer.status_code)
-            length = answer.headers.get("Content-Length", "")
-            if length.isdecimal() and int(length) > MAX_FILE:
+            _check_status(answer.status)
+            if (answer.length or 0) > MAX_FILE:
                 raise Refused(TOO_LARGE)
-            # What is there, not a full chunk, for the deadline's sake. An answer that ends before its length raises.
-            while chunk := answer.raw.read1(CHUNK, decode_content=False):
+            for piece in answer.pieces:
                 if given_up():
                     return
-                out.write(chunk)
+                out.write(piece)
                 if out.tell() > MAX_FILE:
                     raise Refused(TOO_LARGE)
-                if time.monotonic() > ends:
-                    raise Transient(f"the download took longer than {FETCH_SECONDS} seconds")
-    except (InvalidSchema, InvalidURL, MissingSchema):
-        raise Refused("The job's fileUrl is no http or https address.") from None
-    except (requests.RequestException, HTTPError) as error:
-        raise Transient(f"the file could not be downloaded: {type(error).__name__}") from error
     except OSError as error:  # a full disk is this machine's fault, not the file's
         raise Unavailable(f"a download could not be written to disk: {error.strerror}") from error
 

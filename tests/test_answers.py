@@ -108,7 +108,7 @@ def test_nothing_that_openapi_allows_or_forbids_is_answered_with_a_5xx(app: Flas
 
             @given(case=operation.as_strategy(generation_mode=mode))
             @settings(
-                max_examples=12,
+                max_examples=8,
                 deadline=None,
                 derandomize=True,
                 database=None,

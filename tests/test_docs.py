@@ -9,13 +9,15 @@ from storage import Storage
 from tests.support import ROOT, running_api
 
 README = (ROOT / "README.md").read_text()
-SERVICE = ("api", "auth", "queue_lib", "storage", "worker", "monitoring")
+SERVICE = ("api", "auth", "forms", "outbound", "queue_lib", "storage", "worker", "monitoring")
 MAY_IMPORT = {
-    "api": {"auth", "queue_lib", "storage", "monitoring"},
+    "api": {"auth", "forms", "queue_lib", "storage", "monitoring"},
     "auth": set(),
+    "forms": {"auth", "queue_lib", "storage"},
+    "outbound": set(),
     "worker": {"queue_lib", "storage", "monitoring", "pipeline"},
     "queue_lib": set(),
-    "storage": set(),
+    "storage": {"outbound"},
     "monitoring": set(),
     "dev": set(),
     "gunicorn.conf": set(),
