@@ -18,9 +18,8 @@ import uuid
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from flask import Flask, Request, Response, g, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import (
-    BadRequest,
     Conflict,
     Gone,
     HTTPException,
@@ -28,7 +27,6 @@ from werkzeug.exceptions import (
     RequestEntityTooLarge,
     ServiceUnavailable,
     TooManyRequests,
-    UnsupportedMediaType,
 )
 
 import queue_lib
@@ -36,27 +34,18 @@ import storage
 from auth import Auth
 from forms import (
     JOB_ID,
-    NO_DOCUMENT,
-    OPTIONS,
-    Closed,
     Polls,
     checked_cursor,
-    checked_file,
-    checked_key,
     checked_most,
-    checked_options,
-    checked_priority,
-    checked_size,
     checked_user,
-    clean_name,
     coded,
-    fields_of,
     job_not_found,
-    looks_like_a_document,
 )
 from monitoring import log
 from queue_lib import Queue
-from storage import MAX_FILE, TOO_LARGE, Storage
+from storage import TOO_LARGE, Storage
+from uploads import Uploads
+from webhooks import Hooks
 
 MAX_BODY = 60 * 1024 * 1024  # up to here a body is read to its end, so that the client sees the sentence of its 400
 LOOK_AFTER = 20  # seconds: somebody has to promote and repair when only a foreign worker drains the queue
@@ -70,14 +59,28 @@ def create_app() -> Flask:
     app = Flask(__name__, static_folder="web", static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    auth, closed = Auth.from_env(), Closed()
+    auth, hooks = Auth.from_env(), Hooks.from_env()
     queue, files, ended = Queue.from_env(answer=0.9), Storage.from_env(pool=40, answer=1.8), threading.Event()
+    uploads = Uploads(queue, files, hooks)
     app.extensions.update(queue=queue, storage=files, ended=ended)
 
     @app.post("/api/upload-document-async")
     def upload_document() -> dict[str, str]:
-        job_id = submit(request, queue, files, closed)
-        return accepted(job_id)
+        return uploads.submit(request)
+
+    @app.post("/api/uploads")
+    def begin_upload() -> tuple[dict[str, Any], int]:
+        return uploads.begin(request)
+
+    @app.post("/api/uploads/<job_id>/complete")
+    def complete_upload(job_id: str) -> dict[str, str]:
+        return uploads.complete(job_id)
+
+    @app.get("/api/webhook-secret")
+    def webhook_secret() -> dict[str, str]:
+        if not hooks:
+            raise NotFound("This service sends no webhooks.")
+        return {"secret": hooks.secret_of(checked_user(request.args.get("userId", "")))}
 
     @app.get("/")
     def page() -> Response:
@@ -115,7 +118,6 @@ def create_app() -> Flask:
     def drop_upload(error: BaseException | None) -> None:
         request.close()  # the spooled file goes now, not when the garbage is collected
 
-    register_uploads(app, queue, files, closed)
     register_jobs(app, queue, files)
     register_errors(app)
     threading.Thread(target=look_after, args=(queue, ended), daemon=True).start()
@@ -214,104 +216,6 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
             count += len(job_ids)
         log("user deleted", user_id=user, jobs=count, request_id=g.request_id)
         return "", 204
-
-
-def register_uploads(app: Flask, queue: Queue, files: Storage, closed: Closed) -> None:
-    """Big files past the API: a signed address to PUT one to, and the word that it is there."""
-
-    @app.post("/api/uploads")
-    def begin_upload() -> tuple[dict[str, Any], int]:
-        fields = fields_of(request, OPTIONS | {"fileName", "size"})
-        size = checked_size(fields)
-        payload, options = new_job(fields, fields.get("fileName", ""), files, closed)
-        job_id, user = payload["jobId"], payload["userId"]
-        files.create_job(payload, options, size, status="uploading")
-        url = files.upload_link(files.upload_key(user, job_id), size)
-        return {"uploadId": job_id, "method": "PUT", "url": url, "expiresIn": storage.SHORT_LINK}, 201
-
-    @app.post("/api/uploads/<job_id>/complete")
-    def complete_upload(job_id: str) -> dict[str, str]:
-        record = files.record(job_id, g.caller.user) if JOB_ID.fullmatch(job_id) else None
-        if record is None:
-            raise coded(NotFound("Upload not found"), "upload_not_found")
-        if record["status"] == "uploading":
-            user = record["userId"]
-            closed.check(user)
-            key = files.upload_key(user, job_id)
-            try:
-                size, head = files.look_at(key)
-            except storage.Refused:
-                raise coded(Conflict("The file is not there yet: PUT it first."), "not_uploaded") from None
-            if size > MAX_FILE or not looks_like_a_document(head):
-                withdraw(files, key, job_id)
-                raise BadRequest(TOO_LARGE if size > MAX_FILE else NO_DOCUMENT)
-            files.set_status(job_id, "queued", size)
-            try:
-                queue.enqueue(record["payload"], record["options"], size=size)
-            except queue_lib.Full as error:
-                closed.close(user, error)
-                files.set_status(job_id, "uploading", size)
-                raise
-            log("job queued", job_id=job_id, user_id=user, bytes=size)
-        return accepted(job_id)
-
-
-def accepted(job_id: str) -> dict[str, str]:
-    """The specification's answer to an upload."""
-    return {"jobId": job_id, "status": "queued", "message": "Document queued for processing"}
-
-
-def submit(upload: Request, queue: Queue, files: Storage, closed: Closed) -> str:
-    """Check an upload, make it durable, put it in line; returns the jobId. Leaves nothing behind when it cannot."""
-    if upload.mimetype == "application/json":
-        raise UnsupportedMediaType("Send the document as a form: multipart/form-data.")
-    fields = fields_of(upload, OPTIONS | {"file"})
-    file, size = checked_file(upload)
-    payload, options = new_job(fields, file.filename or "", files, closed)
-    idempotency_key, job_id, user = checked_key(upload), payload["jobId"], payload["userId"]
-    key = files.put(file.stream, size, user, job_id)
-    try:
-        files.create_job(payload, options, size, idempotency_key)
-    except storage.Unavailable:
-        withdraw(files, key)
-        raise
-    try:
-        # Redis may have put the job in line although its answer was lost. So an outage here withdraws nothing: what
-        # did not get into the line is enqueued from its record by a worker.
-        accepted = queue.enqueue(payload, options, idempotency_key, size)
-    except queue_lib.Full as error:
-        closed.close(user, error)
-        withdraw(files, key, job_id)
-        raise
-    if accepted.job_id != job_id:
-        withdraw(files, key, job_id)
-    else:
-        log("job queued", job_id=job_id, user_id=user, bytes=size)
-    return accepted.job_id
-
-
-def new_job(
-    fields: dict[str, str], name: str, files: Storage, closed: Closed
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """The payload and the options of a job that is to be, for a user who may have one."""
-    user, job_id = checked_user(fields.get("userId", "")), str(uuid.uuid4())
-    closed.check(user)
-    link = files.link(files.upload_key(user, job_id))
-    payload: dict[str, Any] = {"jobId": job_id, "userId": user, "fileUrl": link, "fileName": clean_name(name)}
-    options, priority = checked_options(fields), checked_priority(fields)
-    if priority is not None:
-        payload["priority"] = priority
-    return payload, options
-
-
-def withdraw(files: Storage, key: str, job_id: str | None = None) -> None:
-    """Nobody has been given this jobId: its file, and its record if it was written, are of no use."""
-    try:
-        files.delete(key)
-        if job_id is not None:
-            files.delete_job(job_id)
-    except (storage.Unavailable, storage.Transient) as error:
-        log("an upload without a job was left behind", "warning", job_id=job_id, key=key, error=str(error))
 
 
 def readiness(queue: Queue, files: Storage) -> dict[str, str]:

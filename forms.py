@@ -3,24 +3,28 @@
 Form or JSON, all values are text in the end. It knows the request and its caller, and neither Redis nor the bucket.
 """
 
+import hashlib
 import json
 import re
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Request, g, request
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import BadRequest, HTTPException, NotFound, UnsupportedMediaType
 
+import outbound
 import queue_lib
 from auth import is_name
 from queue_lib import PRIORITIES
 from storage import MAX_FILE, TOO_LARGE
+from webhooks import Hooks
 
 MAX_JSON = 64 * 1024
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-OPTIONS = {"userId", "priority", "maxPhrases", "maxWords", "knownWords", "minCefr"}
+OPTIONS = {"userId", "priority", "maxPhrases", "maxWords", "knownWords", "minCefr", "webhookUrl"}
 NO_DOCUMENT = "This is no PDF, Word or text file, and no picture."
 KNOWN = re.compile(rb"%PDF-|PK\x03\x04|\x89PNG|\xff\xd8\xff|II\*\0|MM\0\*|RIFF....WEBP|\xff\xfe|\xfe\xff", re.DOTALL)
 
@@ -126,6 +130,24 @@ def checked_options(fields: dict[str, str]) -> dict[str, str]:
     return options
 
 
+def checked_webhook(fields: dict[str, str], hooks: Hooks) -> dict[str, str]:
+    """The receiver that is to be told of a job's end, as it will stand in the job's hash."""
+    url = fields.get("webhookUrl", "")
+    if not url:
+        return {}
+    if not hooks:
+        raise BadRequest("This service sends no webhooks: its WEBHOOK_SECRET is not set.")
+    try:
+        outbound.find(url, "The webhookUrl", hooks.allowed)
+    except outbound.Refused as error:
+        raise BadRequest(str(error)) from None
+    except outbound.Transient:
+        raise BadRequest("The webhookUrl's host cannot be found.") from None
+    if len(url) > 2000:
+        raise BadRequest("The webhookUrl must be at most 2000 characters long.")
+    return {"webhookUrl": url}
+
+
 def checked_priority(fields: dict[str, str]) -> int | None:
     """2, 1 or 0, as the specification has it, or None where nothing was said."""
     value = fields.get("priority", "").lower()
@@ -143,6 +165,20 @@ def checked_key(upload: Request) -> str:
     if len(key) > 255 or not key.isprintable():
         raise BadRequest("The Idempotency-Key must be at most 255 printable characters.")
     return key
+
+
+def digest_of(user: str, sha256: str, version: str, options: Mapping[str, str]) -> str:
+    """What a result depends on: whose it is, the document, the pipeline and what was wished for."""
+    parts = [user, sha256, version, sorted((n, v) for n, v in options.items() if n not in ("webhookUrl", "digest"))]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def checked_sha256(fields: dict[str, str]) -> str:
+    """The SHA-256 of a file that is to come, "" for none told: what it names wrongly is its user's own."""
+    told = fields.get("sha256", "").lower()
+    if told and not re.fullmatch("[0-9a-f]{64}", told):
+        raise BadRequest("sha256 must be 64 hexadecimal digits.")
+    return told
 
 
 def checked_size(fields: dict[str, str]) -> int:

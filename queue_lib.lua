@@ -10,6 +10,7 @@
 local Q = 'document_queue'
 local LISTS = {Q .. ':high', Q, Q .. ':low'}
 local LEASES, DELAYED, DEAD = Q .. ':leases', Q .. ':delayed', Q .. ':dead'
+local WEBHOOKS, CACHE = Q .. ':webhooks', Q .. ':cache:'
 local PARKED, PAUSED = Q .. ':parked', Q .. ':paused'
 local CANCELLED = 'Cancelled'
 local FOREIGN = 'foreign'        -- the nonce of a run by a worker that knows nothing of leases
@@ -100,8 +101,10 @@ local function take_out(job)
   if job.list then leave(job.list, job.id) end
 end
 
+-- What every end of a job comes to; who wants to be told of it is, from now on.
 local function expire(job)
   redis.call('PEXPIRE', 'job:' .. job.id, set.ttl)
+  if redis.call('HEXISTS', 'job:' .. job.id, 'webhookUrl') == 1 then redis.call('ZADD', WEBHOOKS, now, job.id) end
 end
 
 local function bury(job, reason)
@@ -254,9 +257,17 @@ local function age(list, above)
   leave(list, id)                -- the pointer left behind there starts nothing once the job is taken
 end
 
-local function next_event()
+-- Events whose time has come, for a worker with room for so many; put off by a minute, so that no other has them too.
+local function due_events(room)
+  if room <= 0 then return {} end
+  local due = redis.call('ZRANGEBYSCORE', WEBHOOKS, '-inf', now, 'LIMIT', 0, room)
+  for _, id in ipairs(due) do redis.call('ZADD', WEBHOOKS, now + 60000, id) end
+  return due
+end
+
+local function next_event(room)
   local soonest
-  for _, key in ipairs({LEASES, DELAYED}) do
+  for _, key in ipairs({LEASES, DELAYED, room > 0 and WEBHOOKS or nil}) do
     local at = tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
     if at and (not soonest or at < soonest) then soonest = at end
   end
@@ -385,6 +396,8 @@ function verbs.finish(id, run, result)
   take_out(job)
   redis.call('ZREM', DEAD, id)
   redis.call('HDEL', 'job:' .. id, 'error')
+  local digest = redis.call('HGET', 'job:' .. id, 'digest')
+  if digest then redis.call('SET', CACHE .. digest, id, 'PX', set.ttl) end
   expire(job)
   return 'ok'
 end
@@ -449,6 +462,9 @@ function verbs.forget(...)
       save(job, 'at', 'deleted')
       take_out(job)
       redis.call('ZREM', DEAD, id)
+      redis.call('ZREM', WEBHOOKS, id)
+      local digest = redis.call('HGET', 'job:' .. id, 'digest')
+      if digest then redis.call('DEL', CACHE .. digest) end
       redis.call('DEL', 'job:' .. id)
       save(job, 'at', 'deleted')
       expire(job)
@@ -457,9 +473,22 @@ function verbs.forget(...)
   return 'ok'
 end
 
--- id, run, progress, stage: the job that the calling worker is busy with ('' for none).
--- → {'mine' | 'lost' | 'cancel' | 'idle', ms until the next lease ends or retry is due (-1: none), paused 1 or 0}
-function verbs.look_after(worker, id, run, progress, stage)
+-- A receiver was called: what came of all calls is kept with the job. delay: ms until the next one, '' for none.
+function verbs.told(id, run, deliveries, delay)
+  local job = load(id)
+  if job.run ~= tonumber(run) or not (job.at == 'done' or job.at == 'dead') then
+    if job.at ~= 'done' and job.at ~= 'dead' then redis.call('ZREM', WEBHOOKS, id) end
+    return 'old'                 -- it ran again meanwhile, and its new end is an event of its own
+  end
+  save(job, 'deliveries', deliveries)
+  if delay == '' then redis.call('ZREM', WEBHOOKS, id) else redis.call('ZADD', WEBHOOKS, now + delay, id) end
+  return 'ok'
+end
+
+-- id, run, progress, stage: the job that the calling worker is busy with ('' for none). room: for so many events.
+-- → {'mine' | 'lost' | 'cancel' | 'idle', ms until a lease ends or a retry or event is due (-1: none), paused 1 or 0,
+--    ids of jobs whose receivers are to be told now}
+function verbs.look_after(worker, id, run, progress, stage, room)
   local own = 'idle'
   if id ~= '' then
     local job = load(id)
@@ -482,7 +511,8 @@ function verbs.look_after(worker, id, run, progress, stage)
     redis.call('HSET', 'worker:' .. worker, 'seen', now, 'job', id, 'stage', stage)
     redis.call('PEXPIRE', 'worker:' .. worker, set.lease * 3)
   end
-  return {own, next_event(), redis.call('EXISTS', PAUSED)}
+  local due = due_events(tonumber(room))
+  return {own, next_event(room - #due), redis.call('EXISTS', PAUSED), due}
 end
 
 -- ids → for each where it is, '' for an id that Redis knows nothing of

@@ -19,6 +19,8 @@ For the operator: python queue_lib.py pause | resume | dead | cancel ID | requeu
     document_queue:dead          zset    id -> when it was given up                bury, cancel      JOB_TTL, requeue
     document_queue:parked        string  how many ids are parked in all            enter             promote
     document_queue:paused        string  there while nothing is to be started      pause             resume
+    document_queue:webhooks      zset    id -> when its receiver is told               the job's end     told
+    document_queue:cache:{sha}   string  the job that has a document's result          finish            JOB_TTL, forget
     document_queue:uploads:{u}   string  how many uploads of a user in this minute     enqueue           a minute
     document_queue:bytes:{u}     string  how many bytes of his in these 24 hours       enqueue           24 hours
     document_queue:same:{n}:..   string  the job of a user's Idempotency-Key       enqueue           24 hours
@@ -38,7 +40,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import redis
@@ -96,7 +98,18 @@ class Job:
     attempts: int
     user: str
     payload: dict[str, Any]  # as pushed: jobId, userId, fileUrl, fileName
+    notify: bool = False  # whether a receiver is to be told of its end
     options: dict[str, str] = field(default_factory=dict)  # the hash's other fields: maxPhrases, maxWords, ...
+
+
+class Notifier(Protocol):
+    """Who tells the receivers of webhooks."""
+
+    def room(self) -> int:
+        """For how many more jobs."""
+
+    def take(self, job_ids: list[str]) -> None:
+        """Tell the receivers of these."""
 
 
 class Queue:
@@ -142,6 +155,7 @@ class Queue:
             "bytes": (max_bytes, 86400, f"You may upload {max_bytes >> 20} MB in 24 hours. Please try again later."),
         }
         self._bare_wait = bare_wait
+        self.notifier: Notifier | None = None
         self._next_look = 0.0
         self._longest_block = 0.0
         self._paused = False
@@ -355,7 +369,8 @@ class Queue:
         options = {name: value for name, value in stored.items() if name not in _INTERNAL}
         user = stored["user"].encode(errors="replace").decode()  # a stranger's may be no UTF-8, which MongoDB refuses
         payload = _parse(stored["payload"]) or payload  # what was enqueued, whatever a second pointer says
-        return Job(payload["jobId"], int(stored["run"]), int(stored["attempts"]), user, payload, options)
+        notify = "webhookUrl" in stored
+        return Job(payload["jobId"], int(stored["run"]), int(stored["attempts"]), user, payload, notify, options)
 
     def _reject(self, raw: str) -> None:
         digest = hashlib.sha256(raw.encode(errors="surrogateescape")).hexdigest()[:16]
@@ -368,7 +383,10 @@ class Queue:
         """
         mine = (job.id, job.run, progress, stage) if job else ("", 0, 0, "")
         self._next_look = time.monotonic() + self.look_interval  # also after one that failed, which takes its time
-        own, soonest, paused = self._call("look_after", self.worker, *mine)
+        room = self.notifier.room() if self.notifier else 0
+        own, soonest, paused, events = self._call("look_after", self.worker, *mine, room)
+        if self.notifier:
+            self.notifier.take(events)
         self._longest_block = self.block if soonest < 0 else min(self.block, soonest / 1000)
         self._paused = paused == 1
         return own
@@ -382,11 +400,43 @@ class Queue:
         self._waiting.connection_pool.disconnect()
         self.look_after()
 
+    # For webhooks ---------------------------------------------------------------------------------------------------
+
+    def event(self, job_id: str) -> dict[str, Any] | None:
+        """What a receiver is told: url, user, run, fileName, status, error, result; deliveries: what came of it so far.
+
+        None, and no event any more, for a job that has not ended, or is there no longer.
+        """
+        stored = self._fields(job_id)
+        if stored.get("at") not in ("done", "dead") or "webhookUrl" not in stored:
+            self._call("told", job_id, -1, "[]", "")
+            return None
+        payload = _parse(stored.get("payload", "")) or {}
+        return {
+            "url": stored["webhookUrl"],
+            "user": stored.get("user", ""),
+            "run": int(stored.get("run", 0)),
+            "fileName": str(payload.get("fileName", "")),
+            "status": _status(stored),
+            "error": stored.get("error", ""),
+            "result": stored.get("result", "{}"),
+            "deliveries": json.loads(stored.get("deliveries", "[]")),
+        }
+
+    def told(self, job_id: str, job: Mapping[str, Any], delivery: Mapping[str, Any], delay: float | None) -> None:
+        """Keep what came of a call with its job; delay: seconds until the next one, None for none."""
+        deliveries = json.dumps([*job["deliveries"], delivery][-30:])
+        self._call("told", job_id, job["run"], deliveries, "" if delay is None else int(delay * 1000))
+
+    def recall(self, digest: str) -> str | None:
+        """The job that has the result of a document; None if it is not known here."""
+        return self._redis.get(f"{NORMAL}:cache:{digest}")  # type: ignore[return-value]
+
     # Ends of a run: True if it counted, False if the job was no longer this run's -----------------------------------
 
     def finish(self, job: Job, result: str) -> bool:
         """Done: the result, JSON, becomes a field of the hash. Counts for the newest run wherever the job is by now."""
-        return self._call("finish", job.id, job.run, result) == "ok"
+        return self._settle(job, "finish", result)
 
     def retry(self, job: Job, cause: str, delay: float | None = None) -> bool:
         """Not the document's fault: try again after a while, or give it up when its attempts are used up."""
@@ -394,15 +444,20 @@ class Queue:
             delay = backoff(job.attempts)
         self._longest_block = min(self._longest_block, delay)  # so that this loop itself is awake when it is due
         last_words = GIVEN_UP.format(attempts=job.attempts)
-        return self._call("retry", job.id, job.run, cause, int(delay * 1000), last_words) == "ok"
+        return self._settle(job, "retry", cause, int(delay * 1000), last_words)
 
     def bury(self, job: Job, reason: str) -> bool:
         """Never again: the reason is the sentence that the uploader reads."""
-        return self._call("bury", job.id, job.run, reason) == "ok"
+        return self._settle(job, "bury", reason)
 
     def release(self, job: Job) -> bool:
         """Back to the head of the line, the attempt not counted: the worker is going, not the job."""
-        return self._call("release", job.id, job.run) == "ok"
+        return self._settle(job, "release")
+
+    def _settle(self, job: Job, verb: str, *arguments: str | int) -> bool:
+        if job.notify and self.notifier:
+            self._next_look = 0.0  # its receiver is told at once
+        return self._call(verb, job.id, job.run, *arguments) == "ok"
 
     def _call(self, verb: str, *arguments: str | int) -> Any:
         return self._run(self._script, [verb, self._settings, *arguments])
@@ -431,7 +486,7 @@ def backoff(attempts: int) -> float:
 
 
 _INTERNAL = {*WIRE_FIELDS, "at", "list", "user", "payload", "run", "attempts", "nonce", "settled"}
-_INTERNAL |= {"cancel", "since", "cause", "missedAt"}
+_INTERNAL |= {"cancel", "since", "cause", "missedAt", "webhookUrl", "deliveries", "digest"}
 
 
 def _parse(raw: str) -> dict[str, Any] | None:

@@ -208,6 +208,13 @@ class Storage:
         with _mongo_errors():
             return self._database.jobs.find_one({"_id": job_id} if user is None else {"_id": job_id, "userId": user})
 
+    def same_result(self, user: str, digest: str) -> str | None:
+        """The completed job of a user's whose document and options had this digest."""
+        whose = {"options.digest": digest, "userId": user, "status": "completed"}
+        with _mongo_errors():
+            found = self._database.jobs.find_one(whose, {"_id": 1})
+        return None if found is None else str(found["_id"])
+
     def set_status(self, job_id: str, status: str, size: int) -> None:
         """A job's upload is there, and may be enqueued; or not yet, after all."""
         with _mongo_errors():
@@ -296,6 +303,7 @@ class Storage:
         with _mongo_errors():
             self._database.jobs.create_index([("status", 1), ("createdAt", 1)])
             self._database.jobs.create_index([("userId", 1), ("createdAt", -1), ("_id", -1)])
+            self._database.jobs.create_index("options.digest", sparse=True)
             self._database.results.create_index("userId")
 
     def waiting_jobs(self, older_than: float, younger_than: float) -> Iterator[dict[str, Any]]:

@@ -40,6 +40,7 @@ import storage
 from monitoring import log
 from queue_lib import Job, Queue
 from storage import Storage
+from webhooks import Hooks, Notifier
 
 LOCAL_ENV = Path(__file__).with_name(".docdeck") / "env"
 HEARTBEAT = 0.2  # seconds between two looks at the child and the signals while a document is processed
@@ -91,6 +92,8 @@ class Worker:
         self.turned = time.monotonic()
         self.reconciled: float | None = None
         self.scratch = _scratch_folder()
+        hooks = Hooks.from_env()
+        queue.notifier = Notifier(queue, hooks) if hooks else None
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT."""
@@ -458,7 +461,7 @@ def die_with_parent() -> None:
 def start_forkserver() -> None:
     """The process that every child is forked from: it has all modules loaded, no connection, and no secret."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(
-        ["pipeline.warm", "queue_lib", "storage", "monitoring"]
+        ["pipeline.warm", "queue_lib", "storage", "monitoring", "webhooks"]
     )
     with without_secrets():
         forkserver.ensure_running()

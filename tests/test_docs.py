@@ -9,13 +9,15 @@ from storage import Storage
 from tests.support import ROOT, running_api
 
 README = (ROOT / "README.md").read_text()
-SERVICE = ("api", "auth", "forms", "outbound", "queue_lib", "storage", "worker", "monitoring")
+SERVICE = ("api", "auth", "forms", "uploads", "outbound", "webhooks", "queue_lib", "storage", "worker", "monitoring")
 MAY_IMPORT = {
-    "api": {"auth", "forms", "queue_lib", "storage", "monitoring"},
+    "api": {"auth", "forms", "uploads", "webhooks", "queue_lib", "storage", "monitoring"},
     "auth": set(),
-    "forms": {"auth", "queue_lib", "storage"},
+    "forms": {"auth", "outbound", "webhooks", "queue_lib", "storage"},
+    "uploads": {"forms", "webhooks", "queue_lib", "storage", "monitoring"},
+    "webhooks": {"outbound", "queue_lib", "monitoring"},
     "outbound": set(),
-    "worker": {"queue_lib", "storage", "monitoring", "pipeline"},
+    "worker": {"queue_lib", "storage", "monitoring", "pipeline", "webhooks"},
     "queue_lib": set(),
     "storage": {"outbound"},
     "monitoring": set(),
@@ -205,6 +207,10 @@ HELD_BY = {
         "test_limits.py::test_a19_a_user_who_uploads_too_often_or_too_much_is_429_with_its_limits_and_others_go_on",
         "test_queue_control.py::test_a_full_queue_and_a_user_with_too_many_jobs_are_refused",
         "test_api.py::test_too_many_jobs_of_a_user_are_429_and_a_full_queue_is_503",
+    ],
+    "a webhook's receiver is down, slow, endless or hostile": [
+        "test_webhooks.py::test_a_receiver_that_is_slow_endless_redirecting_or_gone_never_delays_a_job",
+        "test_webhooks.py::test_a_receiver_that_fails_is_called_ten_times_over_three_days_with_one_event_id",
     ],
     "a job is cancelled": [
         "test_queue_control.py::test_a_waiting_job_that_is_cancelled_never_runs",

@@ -1,6 +1,7 @@
 """Jobs as a resource: listed, read, cancelled, tried again, deleted, each on the real servers."""
 
 import json
+import uuid
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
@@ -32,7 +33,8 @@ def queue(redis_url: str) -> Queue:
 
 
 def upload(client: FlaskClient, user: str = "ann", name: str = "water.txt", **fields: str) -> str:
-    form = {"file": (BytesIO(SAMPLE.encode()), name), "userId": user, **fields}
+    content = f"{SAMPLE} {uuid.uuid4()}".encode()  # of its own, or it would be done already
+    form = {"file": (BytesIO(content), name), "userId": user, **fields}
     answer: Any = client.post("/api/upload-document-async", data=form)
     return answer.json["jobId"]
 

@@ -173,7 +173,7 @@ def test_ten_uploads_of_50_mb_at_once_raise_the_apis_memory_by_less_than_100_mb(
 
 
 def test_the_same_document_gives_the_same_cards_twice(service: Service) -> None:
-    ends = [end_of(service, post(service, TEXT).json()["jobId"]) for _ in range(2)]
+    ends = [end_of(service, post(service, TEXT, user=user).json()["jobId"]) for user in ("one", "two")]
     cards = [json.dumps(json.loads(end["result"])["flashcards"]) for end in ends]
     digests = {hashlib.sha256(text.encode()).hexdigest() for text in cards}
     assert len(digests) == 1
