@@ -59,6 +59,7 @@ def create_app() -> Flask:
     app = Flask(__name__, static_folder="web", static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    origins = [origin.strip() for origin in os.environ.get("CORS_ORIGINS", "").split(",") if origin.strip()]
     auth, hooks = Auth.from_env(), Hooks.from_env()
     queue, files, ended = Queue.from_env(answer=0.9), Storage.from_env(pool=40, answer=1.8), threading.Event()
     uploads = Uploads(queue, files, hooks)
@@ -112,6 +113,8 @@ def create_app() -> Flask:
         response.headers["X-Request-Id"] = g.request_id
         if request.path.startswith("/api/"):
             response.headers.setdefault("Cache-Control", "no-store")
+        if origins:
+            allow_origin(response, origins)
         return response
 
     @app.teardown_request
@@ -122,6 +125,19 @@ def create_app() -> Flask:
     register_errors(app)
     threading.Thread(target=look_after, args=(queue, ended), daemon=True).start()
     return app
+
+
+def allow_origin(response: Response, origins: list[str]) -> None:
+    """CORS: what a browser has to be told before a page of another origin may ask, or read an answer. No cookies."""
+    response.vary.add("Origin")
+    if request.headers.get("Origin") not in origins:
+        return
+    response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+    response.headers["Access-Control-Expose-Headers"] = "ETag, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id"
+    if request.method == "OPTIONS":
+        response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
+        response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Idempotency-Key, If-None-Match"
+        response.headers["Access-Control-Max-Age"] = "600"
 
 
 def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
@@ -171,6 +187,14 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
         response = Response(status["result"], mimetype="application/json")
         response.headers["Content-Disposition"] = f'attachment; filename="{job_id}.json"'
         return response
+
+    @app.get("/api/jobs/<job_id>/file")
+    def job_file(job_id: str) -> dict[str, Any]:
+        known(job_id)
+        record = files.record(job_id)
+        if record is None or not files.has(key := files.upload_key(record["userId"], job_id)):
+            raise coded(Gone(storage.GONE), "file_gone")
+        return {"url": files.person_link(key, record["fileName"]), "expiresIn": storage.SHORT_LINK}
 
     @app.post("/api/jobs/<job_id>/cancel")
     def cancel_job(job_id: str) -> dict[str, str]:

@@ -59,6 +59,7 @@ class Storage:
         silence: float = 20,
     ) -> None:
         self.bucket, self._allowed = bucket, outbound.allowed_hosts()
+        self._cdn = os.environ.get("FILES_CDN_URL", "")
         self._endpoint = endpoint
         # R2 refuses the checksum trailers that boto3 sends by default, and knows one region.
         config = Config(
@@ -118,6 +119,20 @@ class Storage:
             self._s3.head_object(Bucket=self.bucket, Key=key)
             return True
         return False
+
+    def person_link(self, key: str, name: str) -> str:
+        """An address for a browser: for fifteen minutes, always a download, through the CDN if there is one."""
+        shown = {
+            "ResponseContentDisposition": f"attachment; filename=\"document\"; filename*=UTF-8''{quote(name, safe='')}",
+            "ResponseContentType": "application/octet-stream",
+        }
+        url = self._s3.generate_presigned_url(
+            "get_object", Params={"Bucket": self.bucket, "Key": key, **shown}, ExpiresIn=SHORT_LINK
+        )
+        if not self._cdn:
+            return url
+        there = urlsplit(self._cdn)  # which passes path and query on to the bucket, under the bucket's own name
+        return urlsplit(url)._replace(scheme=there.scheme, netloc=there.netloc).geturl()
 
     def upload_link(self, key: str, size: int) -> str:
         """An address to which anybody can PUT just so many bytes within fifteen minutes."""
@@ -304,6 +319,7 @@ class Storage:
             self._database.jobs.create_index([("status", 1), ("createdAt", 1)])
             self._database.jobs.create_index([("userId", 1), ("createdAt", -1), ("_id", -1)])
             self._database.jobs.create_index("options.digest", sparse=True)
+            self._database.jobs.create_index("endedAt", sparse=True)
             self._database.results.create_index("userId")
 
     def waiting_jobs(self, older_than: float, younger_than: float) -> Iterator[dict[str, Any]]:
@@ -313,6 +329,24 @@ class Storage:
         fields = {"userId": 1, "payload": 1, "options": 1, "key": 1}
         with _mongo_errors():
             yield from self._database.jobs.find({"status": "queued", "createdAt": ages}, fields)
+
+    def sweep(self, older_than: float) -> Iterator[str]:
+        """Delete the uploads of jobs that ended so many seconds ago, and what was begun a day ago and never completed.
+
+        Gives each job's id when that is done.
+        """
+        now = _milliseconds()
+        ended = {"endedAt": {"$lt": now - int(older_than * 1000)}, "swept": {"$ne": True}}
+        begun = {"status": "uploading", "createdAt": {"$lt": now - 86_400_000}}
+        with _mongo_errors():
+            for query in (ended, begun):
+                for job in list(self._database.jobs.find(query, {"userId": 1}).limit(1000)):
+                    self.delete(self.upload_key(job["userId"], job["_id"]))
+                    if query is ended:
+                        self._database.jobs.update_one({"_id": job["_id"]}, {"$set": {"swept": True}})
+                    else:
+                        self._database.jobs.delete_one({"_id": job["_id"], "status": "uploading"})
+                    yield job["_id"]
 
     def _close(self, job_id: str, user: str, end: dict[str, str]) -> None:
         # Without an upsert: a job that was pushed by somebody else has no record, and needs none.

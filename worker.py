@@ -346,7 +346,8 @@ class Worker:
     # Care -----------------------------------------------------------------------------------------------------------
 
     def _reconcile(self) -> None:
-        """At the start and hourly: what MongoDB holds as queued for ten minutes and Redis does not know runs again.
+        """At the start and hourly: what MongoDB holds as queued for ten minutes and Redis does not know runs again, and
+        uploads of jobs that ended long ago are deleted.
 
         A failover of Redis to a stale copy forgets such jobs. Those older than a hash's life are left alone: of them
         Redis may have forgotten the end as well.
@@ -365,6 +366,9 @@ class Worker:
                 except Exception:  # noqa: BLE001  one odd record must not keep all others, and all jobs, from their turn
                     log("a record could not be mended", "error", job_id=record["_id"], cause=traceback.format_exc())
             self.turned = time.monotonic()
+        with contextlib.suppress(storage.Transient):  # one upload that cannot be deleted: in an hour
+            for _ in self.files.sweep(float(os.environ.get("FILE_TTL", str(7 * 86400)))):
+                self.turned = time.monotonic()
         self.reconciled = self.turned
 
     def _mend(self, record: dict[str, Any], place: str) -> None:
