@@ -46,7 +46,7 @@ def when_ready(server: Any) -> None:
 SILENCE = 15  # seconds; Railway's edge sends a request on as it comes in, and a telephone may be in a tunnel
 
 # Both kinds of addresses: Railway's private network may be IPv6 only.
-host = "[::]" if socket.has_dualstack_ipv6() else "0.0.0.0"
+host = "[::]" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  a proxy is in front of it
 bind = f"{host}:{os.environ.get('PORT', '8000')}"
 
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))  # two, so that one serves while the other is started again
@@ -66,7 +66,8 @@ limit_request_field_size = 8190
 keepalive = 65  # longer than the 60 s of Railway's edge, which else sends a request into a closing connection
 max_requests = 50_000  # a slow leak ends here; high, for a restart cuts off uploads that take over graceful_timeout
 max_requests_jitter = 5_000  # not all processes at once
-worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # signs of life must not wait for a busy disk
+# Signs of life must not wait for a busy disk.
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108  gunicorn makes a file of its own
 control_socket_disable = True  # one socket in the home folder, which all instances would share, for what nobody uses
 
 # Railway shows stderr as errors, so gunicorn's log goes to stdout. No access log: pages ask for a status every two

@@ -482,7 +482,7 @@ class Queue:
 
 def backoff(attempts: int) -> float:
     """Seconds until a job that failed so often is tried again: full jitter, 2 in the mean at first, never over 300."""
-    return random.uniform(0, min(300, 4.0**attempts))
+    return random.uniform(0, min(300, 4.0**attempts))  # noqa: S311  no secret
 
 
 _INTERNAL = {*WIRE_FIELDS, "at", "list", "user", "payload", "run", "attempts", "nonce", "settled"}

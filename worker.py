@@ -341,7 +341,7 @@ class Worker:
         self.turned = time.monotonic()
         away = self.turned - min(self.outages.values(), default=self.turned)
         with contextlib.suppress(Stop), self._interruptible():
-            time.sleep(min(5, 0.2 + away / 2) * random.uniform(0.5, 1))
+            time.sleep(min(5, 0.2 + away / 2) * random.uniform(0.5, 1))  # noqa: S311  no secret
 
     # Care -----------------------------------------------------------------------------------------------------------
 
