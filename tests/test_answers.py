@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
 import schemathesis
 from flask import Flask
 from hypothesis import HealthCheck, Phase, given, settings
@@ -78,7 +79,7 @@ def test_a_bug_of_ours_is_a_500_in_json_that_tells_nothing_and_a_line_in_the_log
     assert err == ""
 
 
-def test_a_request_id_that_could_forge_a_log_line_is_not_taken_over(app: Flask) -> None:
+def test_a18_a_request_id_that_could_forge_a_log_line_is_not_taken_over(app: Flask) -> None:
     answer = app.test_client().get("/healthz", headers={"X-Request-Id": "a b{}"})
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-Id"])
 
@@ -97,6 +98,24 @@ def test_a3_a_field_that_no_form_has_is_refused_by_its_name(app: Flask, field: s
     answer = app.test_client().post("/api/upload-document-async", data=form)
     assert answer.status_code == 400
     assert field in (answer.json or {})["error"]
+
+
+def test_a4_too_many_parts_and_too_long_a_field_are_413(app: Flask) -> None:
+    client = app.test_client()
+    for fields in ({f"f{n}": "x" for n in range(1001)}, {"userId": "x" * 600_000}):
+        form = requests.Request("POST", "http://x", data=fields, files={"file": ("a.txt", b"x")}).prepare()
+        sent = {"data": form.body, "content_type": form.headers["Content-Type"]}
+        answer = client.post("/api/upload-document-async", **sent)
+        assert answer.status_code == 413
+        assert is_error(answer)
+
+
+def test_a26_no_page_shows_the_environment_and_nothing_runs_in_debug(app: Flask) -> None:
+    assert not app.debug
+    assert not app.testing
+    assert not app.config["PROPAGATE_EXCEPTIONS"]
+    paths = [rule.rule for rule in app.url_map.iter_rules()]
+    assert not [path for path in paths if any(word in path for word in ("env", "debug", "config", "console"))]
 
 
 @pytest.mark.filterwarnings("default")  # schemathesis' own parts
