@@ -114,9 +114,17 @@ def body_of(job_id: str, job: dict[str, Any], now: int) -> bytes:
     data = {"jobId": job_id, "userId": job["user"], "fileName": job["fileName"], "status": job["status"]}
     if job["status"] == "failed":
         data["error"] = job["error"]
-    elif len(job["result"]) <= MOST_RESULT:
-        data["result"] = json.loads(job["result"])
+    elif len(job["result"]) <= MOST_RESULT and (result := parsed(job["result"])) is not None:
+        data["result"] = result
     else:
         data["resultPath"] = f"/api/jobs/{job_id}/result"
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
     return json.dumps({"type": f"job.{job['status']}", "timestamp": stamp, "data": data}).encode()
+
+
+def parsed(result: str) -> Any:
+    """A result's JSON; None for what a foreign worker wrote and is none."""
+    try:
+        return json.loads(result)
+    except (ValueError, RecursionError):
+        return None

@@ -1,6 +1,9 @@
 """Who is who: tokens, keys and the operator, over every route that there is."""
 
+import base64
 import hashlib
+import hmac
+import json
 import time
 from collections.abc import Iterator
 from io import BytesIO
@@ -111,6 +114,21 @@ def test_a_servers_key_acts_for_any_user_that_it_names(app: Flask) -> None:
     client = app.test_client()
     assert client.get(f"/api/job-status/{job_id}", headers=bearer(KEY)).status_code == 200
     assert client.get(f"/api/job-status/{job_id}", headers=bearer(token("bob"))).status_code == 200
+
+
+def test_with_keys_alone_no_token_is_good(
+    files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_KEYS", hashlib.sha256(KEY.encode()).hexdigest())
+    header, body = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (
+        {"alg": "HS256", "typ": "JWT"}, {"sub": "ann", "exp": 9999999999},
+    ))  # fmt: skip
+    signature = base64.urlsafe_b64encode(hmac.digest(b"", header + b"." + body, "sha256")).rstrip(b"=")
+    forged = b".".join([header, body, signature]).decode()
+    with running_api() as app:
+        client = app.test_client()
+        assert client.get("/api/jobs", headers=bearer(forged)).status_code == 401
+        assert client.get("/api/jobs?userId=ann", headers=bearer(KEY)).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/admin", "/admin/x"])

@@ -17,6 +17,7 @@ from tests.redis_tools import watched
 from tests.support import running_api, wait_until
 from tests.worker_tools import SAMPLE, Start, long_document
 from tests.worker_tools import submit as enqueue
+from worker import Limits, Worker
 
 RESULT = {"flashcards": [{"id": "1", "word": "aquifer"}], "vocabulary_count": 1}
 
@@ -208,6 +209,24 @@ def test_a_user_who_is_deleted_leaves_nothing_and_takes_nothing_of_others(
     assert status(client, others)["status"] == "queued"
     assert take(queue).id == others
     assert queue.take() is None
+
+
+def test_a_result_that_was_saved_just_before_its_job_was_deleted_is_taken_back(
+    files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = make_queue(redis_url)
+    job_id = enqueue(queue, files, SAMPLE)
+    worker = Worker(queue, files, limits=Limits(10, 512))
+    save = files.save_result
+
+    def save_and_delete(*arguments: Any) -> bool:
+        saved = save(*arguments)
+        queue.forget([job_id])
+        return saved
+
+    monkeypatch.setattr(files, "save_result", save_and_delete)
+    assert not worker._deliver(take(queue), "{}")
+    assert files.owner(job_id) is None
 
 
 def test_a_job_that_is_deleted_while_its_worker_saves_leaves_no_result(

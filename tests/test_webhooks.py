@@ -237,9 +237,12 @@ def test_a_job_that_is_no_longer_over_has_no_event(
     assert receiver.got == []
 
 
-def test_a_long_result_is_named_by_its_path(queue: Queue, receiver: Receiver) -> None:
+@pytest.mark.parametrize("result", [json.dumps({"flashcards": ["x" * webhooks.MOST_RESULT]}), "no json"])
+def test_a_long_result_or_one_that_is_none_is_named_by_its_path(
+    queue: Queue, receiver: Receiver, result: str
+) -> None:
     queue.enqueue(payload("a"), {"webhookUrl": receiver.url})
-    queue.finish(take(queue), json.dumps({"flashcards": ["x" * webhooks.MOST_RESULT]}))
+    queue.finish(take(queue), result)
     look_until(queue, lambda: receiver.got, "the event")
     data = json.loads(receiver.got[0][1])["data"]
     assert data["resultPath"] == "/api/jobs/a/result"
