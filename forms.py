@@ -214,7 +214,7 @@ def coded(error: HTTPException, code: str) -> HTTPException:
 
 
 class Polls:
-    """How often a job may be asked for in this process: `rate` times a second, and twice as often for a moment.
+    """How often something may be asked for in this process: `rate` times a second, and twice as often for a moment.
 
     By job and by who asks: users share addresses, and nobody uses up another's share.
     """

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Request, g
-from werkzeug.exceptions import BadRequest, Conflict, NotFound, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, Conflict, NotFound, TooManyRequests, UnsupportedMediaType
 
 import queue_lib
 import storage
@@ -19,6 +19,7 @@ from forms import (
     NO_DOCUMENT,
     OPTIONS,
     Closed,
+    Polls,
     checked_file,
     checked_key,
     checked_options,
@@ -44,7 +45,7 @@ class Uploads:
 
     def __init__(self, queue: Queue, files: Storage, hooks: Hooks) -> None:
         self.queue, self.files, self.hooks = queue, files, hooks
-        self.closed = Closed()
+        self.closed, self.begun = Closed(), Polls(20)  # a second, of a user: no file may ever come of them
         self.version = pipeline_version()
 
     def submit(self, upload: Request) -> dict[str, str]:
@@ -85,6 +86,9 @@ class Uploads:
         size, sha256 = checked_size(fields), checked_sha256(fields)
         payload, options = self._job(fields, fields.get("fileName", ""))
         job_id, user = payload["jobId"], payload["userId"]
+        if not self.begun.allows((user, "")):
+            refusal = TooManyRequests("You begin too many uploads. Please try again soon.", retry_after=1)
+            raise coded(refusal, "too_many_begun")
         if sha256 and (done := self._done_before(user, sha256, options)):
             return done, 200
         self.files.create_job(payload, options, size, status="uploading")

@@ -7,6 +7,8 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
+import uploads
+from forms import Polls
 from queue_lib import Queue
 from storage import MAX_FILE, Storage
 from tests.queue_tools import make_queue, take
@@ -127,3 +129,15 @@ def test_a5_json_that_is_odd_is_400_and_never_500(client: FlaskClient, body: byt
 def test_a4_a_json_body_has_a_limit_of_its_own(client: FlaskClient) -> None:
     answer = client.post("/api/uploads", data=b" " * 100_000, content_type="application/json")
     assert answer.status_code == 413
+
+
+def test_uploads_that_are_only_begun_are_rationed_by_user(
+    files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "Polls", lambda rate: Polls(rate / 40))  # one at once, and one in two seconds
+    with running_api() as app:
+        client = app.test_client()
+        codes = [begin(client).status_code for _ in range(4)]
+        assert codes[0] == 201
+        assert 429 in codes
+        assert begin(client, userId="bob").status_code == 201
