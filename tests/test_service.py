@@ -88,7 +88,7 @@ def test_a_document_that_cannot_be_used_fails_with_a_sentence_and_leaves_nothing
 
 def test_a_good_document_goes_through_after_a_bad_one(service: Service) -> None:
     post(service, PNG, "scan.pdf")
-    end = end_of(service, post(service, TEXT).json()["jobId"])
+    end = end_of(service, post(service, TEXT, user="good").json()["jobId"])
     assert end["status"] == "completed"
     assert len(json.loads(end["result"])["flashcards"]) >= 20
 
