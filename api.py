@@ -4,10 +4,12 @@
 
 Nothing is processed here. An upload is spooled to disk by Flask while it comes in, checked, sent on to the bucket,
 written down in MongoDB and put in line, in this order: a jobId is answered only for what is durable. Every error is
-JSON with the key `error`, a sentence.
+JSON: `error`, a sentence; `code`, a word that stays the same; `requestId`. openapi.json describes all of it.
 """
 
 import json
+import math
+import os
 import re
 import threading
 import time
@@ -16,20 +18,39 @@ import uuid
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from flask import Flask, Request, Response, request
-from werkzeug.datastructures import FileStorage
-from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, ServiceUnavailable, TooManyRequests
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import (
+    Conflict,
+    Gone,
+    HTTPException,
+    NotFound,
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+    TooManyRequests,
+)
 
 import queue_lib
 import storage
+from auth import Auth
+from forms import (
+    JOB_ID,
+    Polls,
+    checked_cursor,
+    checked_most,
+    checked_user,
+    coded,
+    job_not_found,
+)
 from monitoring import log
-from queue_lib import PRIORITIES, Queue
-from storage import MAX_FILE, TOO_LARGE, Storage
+from queue_lib import Queue
+from storage import TOO_LARGE, Storage
+from uploads import Uploads
+from webhooks import Hooks
 
 MAX_BODY = 60 * 1024 * 1024  # up to here a body is read to its end, so that the client sees the sentence of its 400
 LOOK_AFTER = 20  # seconds: somebody has to promote and repair when only a foreign worker drains the queue
 READY_WITHIN = 2  # seconds
-JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 AWAY = "Docdeck is busy or being repaired and could not take this. Please try again in a few seconds."
 
 
@@ -38,22 +59,37 @@ def create_app() -> Flask:
     app = Flask(__name__, static_folder="web", static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    origins = [origin.strip() for origin in os.environ.get("CORS_ORIGINS", "").split(",") if origin.strip()]
+    auth, hooks = Auth.from_env(), Hooks.from_env()
     queue, files, ended = Queue.from_env(answer=0.9), Storage.from_env(pool=40, answer=1.8), threading.Event()
+    uploads = Uploads(queue, files, hooks)
     app.extensions.update(queue=queue, storage=files, ended=ended)
 
     @app.post("/api/upload-document-async")
     def upload_document() -> dict[str, str]:
-        job_id = submit(request, queue, files)
-        return {"jobId": job_id, "status": "queued", "message": "Document queued for processing"}
+        return uploads.submit(request)
 
-    @app.get("/api/job-status/<path:job_id>")
-    def job_status(job_id: str) -> Any:
-        status = queue.status(job_id) if JOB_ID.fullmatch(job_id) else None
-        return status or ({"error": "Job not found"}, 404)
+    @app.post("/api/uploads")
+    def begin_upload() -> tuple[dict[str, Any], int]:
+        return uploads.begin(request)
+
+    @app.post("/api/uploads/<job_id>/complete")
+    def complete_upload(job_id: str) -> dict[str, str]:
+        return uploads.complete(job_id)
+
+    @app.get("/api/webhook-secret")
+    def webhook_secret() -> dict[str, str]:
+        if not hooks:
+            raise NotFound("This service sends no webhooks.")
+        return {"secret": hooks.secret_of(checked_user(request.args.get("userId", "")))}
 
     @app.get("/")
     def page() -> Response:
         return app.send_static_file("index.html")
+
+    @app.get("/openapi.json")
+    def openapi() -> Response:
+        return app.send_static_file("openapi.json")
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
@@ -65,126 +101,145 @@ def create_app() -> Flask:
         ready = all(answer == "ok" for answer in parts.values())
         return {"status": "ok" if ready else "unavailable", **parts}, 200 if ready else 503
 
+    @app.before_request
+    def who_asks() -> None:
+        given = request.headers.get("X-Railway-Request-Id") or request.headers.get("X-Request-Id") or ""
+        g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        g.caller = auth.caller(request)
+
     @app.after_request
     def never_sniffed(response: Response) -> Response:
         response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["X-Request-Id"] = g.request_id
         if request.path.startswith("/api/"):
-            response.headers["Cache-Control"] = "no-store"
+            response.headers.setdefault("Cache-Control", "no-store")
+        if origins:
+            allow_origin(response, origins)
         return response
 
     @app.teardown_request
     def drop_upload(error: BaseException | None) -> None:
         request.close()  # the spooled file goes now, not when the garbage is collected
 
+    register_jobs(app, queue, files)
     register_errors(app)
     threading.Thread(target=look_after, args=(queue, ended), daemon=True).start()
     return app
 
 
-def submit(upload: Request, queue: Queue, files: Storage) -> str:
-    """Check an upload, make it durable, put it in line; returns the jobId. Leaves nothing behind when it cannot."""
-    file, size = checked_file(upload)
-    user, options, priority = checked_user(upload), checked_options(upload), checked_priority(upload)
-    idempotency_key = checked_key(upload)
-    job_id = str(uuid.uuid4())
-    key = files.put(file.stream, size, user, job_id)
-    name = clean_name(file.filename or "document")
-    payload: dict[str, Any] = {"jobId": job_id, "userId": user, "fileUrl": files.link(key), "fileName": name}
-    if priority is not None:
-        payload["priority"] = priority
-    try:
-        files.create_job(payload, options, size, idempotency_key)
-    except storage.Unavailable:
-        withdraw(files, key)
-        raise
-    try:
-        # Redis may have put the job in line although its answer was lost. So an outage here withdraws nothing: what
-        # did not get into the line is enqueued from its record by a worker.
-        accepted = queue.enqueue(payload, options, idempotency_key)
-    except queue_lib.Full:
-        withdraw(files, key, job_id)
-        raise
-    if accepted.job_id != job_id:
-        withdraw(files, key, job_id)
-    else:
-        log("job queued", job_id=job_id, user_id=user, bytes=size)
-    return accepted.job_id
+def allow_origin(response: Response, origins: list[str]) -> None:
+    """CORS: what a browser has to be told before a page of another origin may ask, or read an answer. No cookies."""
+    response.vary.add("Origin")
+    if request.headers.get("Origin") not in origins:
+        return
+    response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+    response.headers["Access-Control-Expose-Headers"] = "ETag, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id"
+    if request.method == "OPTIONS":
+        response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
+        response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Idempotency-Key, If-None-Match"
+        response.headers["Access-Control-Max-Age"] = "600"
 
 
-def withdraw(files: Storage, key: str, job_id: str | None = None) -> None:
-    """Nobody has been given this jobId: its file, and its record if it was written, are of no use."""
-    try:
-        files.delete(key)
-        if job_id is not None:
-            files.delete_job(job_id)
-    except (storage.Unavailable, storage.Transient) as error:
-        log("an upload without a job was left behind", "warning", job_id=job_id, key=key, error=str(error))
+def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
+    """The routes of jobs that are there already."""
 
+    polls = Polls(float(os.environ.get("POLLS_PER_SECOND", "5")))
 
-def checked_file(upload: Request) -> tuple[FileStorage, int]:
-    """The one document of a form and its size in bytes."""
-    file = upload.files.get("file")
-    if file is None:
-        raise BadRequest('No file: send the document as the form field "file".')
-    size = file.stream.seek(0, 2)
-    file.stream.seek(0)
-    if size > MAX_FILE:
-        raise BadRequest(TOO_LARGE)
-    if size == 0:
-        raise BadRequest("The file is empty.")
-    return file, size
+    def known(job_id: str) -> dict[str, Any]:
+        """A job of the caller's as the wire shows it; of others and unknown ones the same is asked, and answered."""
+        status = None
+        if JOB_ID.fullmatch(job_id):
+            whose = g.caller.acts_for(request.args.get("userId", "")) or None
+            status = queue.status(job_id, whose) or files.status(job_id, whose)
+        if status is None:
+            raise job_not_found()
+        return status
 
+    @app.get("/api/job-status/<path:job_id>")
+    def job_status(job_id: str) -> Any:
+        if not polls.allows((g.caller.user, job_id)):
+            raise coded(TooManyRequests("Ask for a job every two seconds.", retry_after=2), "too_many_polls")
+        status = known(job_id)
+        response = Response(app.json.dumps(status), mimetype="application/json")
+        response.add_etag()
+        response.headers["Cache-Control"] = "private, no-cache"  # kept, and asked for each time: a 304 is short
+        if status["status"] in ("queued", "processing"):
+            response.headers["Retry-After"] = "2"
+        return response.make_conditional(request)
 
-def checked_user(upload: Request) -> str:
-    """Who uploads: any name of up to 200 characters that can be printed (300 bytes: it becomes part of a key)."""
-    user = upload.form.get("userId", "").strip()
-    if not user:
-        raise BadRequest('No userId: send it as the form field "userId".')
-    if (
-        len(user.encode()) > 300 or len(user) > 200 or not user.isprintable() or user in (".", "..")
-    ):  # which would mean a folder in a link
-        raise BadRequest("The userId must be at most 200 printable characters, and neither . nor ..")
-    return user
+    @app.get("/api/jobs")
+    def jobs() -> dict[str, Any]:
+        user, most, before = checked_user(request.args.get("userId", "")), checked_most(), checked_cursor()
+        found = files.jobs(user, most + 1, before)
+        places = queue.whereabouts([job["jobId"] for job in found if job["status"] == "queued"])
+        told = {"run": "processing", "done": "completed", "dead": "failed"}
+        for job in found:
+            if job["status"] == "queued":  # the record hears of the end only
+                job["status"] = told.get(places.pop(0), "queued")
+        last = found[most - 1] if len(found) > most else None
+        return {"jobs": found[:most], "cursor": f"{last['createdAt']}.{last['jobId']}" if last else None}
 
+    @app.get("/api/jobs/<job_id>/result")
+    def job_result(job_id: str) -> Response:
+        status = known(job_id)
+        if status["status"] != "completed":
+            raise coded(Conflict(f"The job has no result: it is {status['status']}."), "no_result")
+        response = Response(status["result"], mimetype="application/json")
+        response.headers["Content-Disposition"] = f'attachment; filename="{job_id}.json"'
+        return response
 
-def checked_options(upload: Request) -> dict[str, str]:
-    """The optional fields of a form, as they will stand in the job's hash."""
-    options = {}
-    for name, most in (("maxPhrases", 200), ("maxWords", 200)):
-        value = upload.form.get(name, "").strip()
-        if value:
-            if not re.fullmatch(r"[0-9]{1,3}", value) or int(value) > most:
-                raise BadRequest(f"{name} must be a number from 0 to {most}.")
-            options[name] = str(int(value))
-    known = upload.form.get("knownWords", "").strip()
-    if known:
-        options["knownWords"] = known
-    return options
+    @app.get("/api/jobs/<job_id>/file")
+    def job_file(job_id: str) -> dict[str, Any]:
+        known(job_id)
+        record = files.record(job_id)
+        if record is None or not files.has(key := files.upload_key(record["userId"], job_id)):
+            raise coded(Gone(storage.GONE), "file_gone")
+        return {"url": files.person_link(key, record["fileName"]), "expiresIn": storage.SHORT_LINK}
 
+    @app.post("/api/jobs/<job_id>/cancel")
+    def cancel_job(job_id: str) -> dict[str, str]:
+        known(job_id)
+        outcome = queue.cancel(job_id)
+        if outcome not in ("cancelled", "cancelling"):
+            raise coded(Conflict("The job is over already."), "job_over")
+        if outcome == "cancelled":  # one that runs is written off by its worker
+            user = files.owner(job_id)
+            if user is not None:
+                files.fail_job(job_id, user, "Cancelled")
+                files.delete(files.upload_key(user, job_id))
+        return {"jobId": job_id, "status": outcome}
 
-def checked_priority(upload: Request) -> int | None:
-    """2, 1 or 0, as the specification has it, or None where nothing was said."""
-    value = upload.form.get("priority", "").strip().lower()
-    if not value:
-        return None
-    named = {**PRIORITIES, **{str(number): number for number in PRIORITIES.values()}}
-    if value not in named:
-        raise BadRequest("priority must be high, normal or low (or 2, 1 or 0).")
-    return named[value]
+    @app.post("/api/jobs/<job_id>/retry")
+    def retry_job(job_id: str) -> dict[str, str]:
+        status = known(job_id)
+        user = files.owner(job_id)
+        if status["status"] != "failed" or queue.whereabouts([job_id]) != ["dead"]:
+            raise coded(Conflict("Only a job that has failed can be tried again, within a few days."), "job_not_failed")
+        if user is None or not files.has(files.upload_key(user, job_id)):
+            raise coded(Gone(storage.GONE), "file_gone")
+        files.reopen_job(job_id)  # first: should we die here, a worker writes the failure down again
+        queue.requeue(job_id)
+        return {"jobId": job_id, "status": "queued"}
 
+    @app.delete("/api/jobs/<job_id>")
+    def delete_job(job_id: str) -> tuple[str, int]:
+        known(job_id)
+        user = files.owner(job_id)
+        queue.forget([job_id])
+        if user is not None:
+            files.forget(user, [job_id])
+        log("job deleted", job_id=job_id, user_id=user, request_id=g.request_id)
+        return "", 204
 
-def checked_key(upload: Request) -> str:
-    """The Idempotency-Key of a request, "" for none."""
-    key = upload.headers.get("Idempotency-Key", "").strip()
-    if len(key) > 255 or not key.isprintable():
-        raise BadRequest("The Idempotency-Key must be at most 255 printable characters.")
-    return key
-
-
-def clean_name(name: str) -> str:
-    """What people called their file: shown, never used as a path."""
-    name = re.split(r"[/\\]", name)[-1]
-    return "".join(c for c in name if c.isprintable()).strip()[:255] or "document"
+    @app.delete("/api/users/<path:user>")
+    def delete_user(user: str) -> tuple[str, int]:
+        user, count = checked_user(user), 0
+        while job_ids := files.job_ids(user, 500):
+            queue.forget(job_ids)
+            files.forget(user, job_ids)
+            count += len(job_ids)
+        log("user deleted", user_id=user, jobs=count, request_id=g.request_id)
+        return "", 204
 
 
 def readiness(queue: Queue, files: Storage) -> dict[str, str]:
@@ -225,26 +280,38 @@ def look_after(queue: Queue, ended: threading.Event) -> None:
 
 
 def register_errors(app: Flask) -> None:
-    """Every error as JSON with a sentence."""
+    """Every error as JSON: a sentence, a code, the request's id; nothing of what went on inside."""
+    app.logger.disabled = True  # it writes tracebacks to stderr; ours are log lines
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         sentence = error.description or error.name
+        code = getattr(error, "word", error.name.lower().replace(" ", "_"))
         if isinstance(error, RequestEntityTooLarge):
             whole = request.content_length is None or request.content_length > MAX_BODY
             sentence = TOO_LARGE if whole else "A field of the form is too long, or it has too many parts."
+        bug = getattr(error, "original_exception", None)
+        if bug is not None:
+            cause = "".join(traceback.format_exception(bug))
+            log("a bug in the API", "error", path=request.path, request_id=g.request_id, cause=cause)
         response = error.get_response()
-        response.data = json.dumps({"error": sentence})
+        response.data = json.dumps({"error": sentence, "code": code, "requestId": g.request_id})
         response.content_type = "application/json"
         return response  # type: ignore[return-value]
 
     @app.errorhandler(queue_lib.Full)
     def full(error: queue_lib.Full) -> Response:
-        refusal = TooManyRequests if isinstance(error, queue_lib.TooMany) else ServiceUnavailable
-        return http_error(refusal(str(error), retry_after=60))
+        if isinstance(error, queue_lib.TooMany):
+            wait = max(1, math.ceil(error.seconds))
+            response = http_error(coded(TooManyRequests(str(error), retry_after=wait), f"too_many_{error.name}"))
+            window = f";w={error.window}" if error.window else ""
+            response.headers["RateLimit-Policy"] = f'"{error.name}";q={error.most}{window}'
+            response.headers["RateLimit"] = f'"{error.name}";r=0;t={wait}'
+            return response
+        return http_error(coded(ServiceUnavailable(str(error), retry_after=60), "queue_full"))
 
     def away(error: Exception) -> Response:
-        log("a request could not be served", "error", path=request.path, error=str(error))
+        log("a request could not be served", "error", path=request.path, request_id=g.request_id, error=str(error))
         return http_error(ServiceUnavailable(AWAY, retry_after=5))
 
     for kind in (storage.Unavailable, storage.Transient, queue_lib.Unavailable):

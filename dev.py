@@ -435,7 +435,7 @@ def reserve_ports(file: Path) -> tuple[socket.socket, int]:
     patience = time.monotonic() + 3  # an instance that was just killed needs a moment to go
     while True:
         if not first or time.monotonic() > patience:
-            first = 20_000 + 12 * random.randrange(225)  # rows do not overlap, or a guard would guard nothing
+            first = 20_000 + 12 * random.randrange(225)  # noqa: S311  rows do not overlap, or a guard would guard nothing
         with contextlib.ExitStack() as held, contextlib.suppress(OSError):
             row = [held.enter_context(socket.create_server(("127.0.0.1", port))) for port in port_row(first)]
             write_private(file, str(first))

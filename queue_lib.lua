@@ -10,6 +10,7 @@
 local Q = 'document_queue'
 local LISTS = {Q .. ':high', Q, Q .. ':low'}
 local LEASES, DELAYED, DEAD = Q .. ':leases', Q .. ':delayed', Q .. ':dead'
+local WEBHOOKS, CACHE = Q .. ':webhooks', Q .. ':cache:'
 local PARKED, PAUSED = Q .. ':parked', Q .. ':paused'
 local CANCELLED = 'Cancelled'
 local FOREIGN = 'foreign'        -- the nonce of a run by a worker that knows nothing of leases
@@ -35,7 +36,7 @@ local function load(id)
   end
   for i, field in ipairs(FIELDS) do job[field] = reply[i] or nil end
   job.run, job.attempts = tonumber(job.run) or 0, tonumber(job.attempts) or 0
-  local over = job.at == nil or job.at == 'done' or job.at == 'dead'
+  local over = job.at == nil or job.at == 'done' or job.at == 'dead' or job.at == 'deleted'
   if not over and not (job.payload and job.user and is_list(job.list)) then
     return {id = id, strange = true}
   end
@@ -100,8 +101,10 @@ local function take_out(job)
   if job.list then leave(job.list, job.id) end
 end
 
+-- What every end of a job comes to; who wants to be told of it is, from now on.
 local function expire(job)
   redis.call('PEXPIRE', 'job:' .. job.id, set.ttl)
+  if redis.call('HEXISTS', 'job:' .. job.id, 'webhookUrl') == 1 then redis.call('ZADD', WEBHOOKS, now, job.id) end
 end
 
 local function bury(job, reason)
@@ -254,9 +257,17 @@ local function age(list, above)
   leave(list, id)                -- the pointer left behind there starts nothing once the job is taken
 end
 
-local function next_event()
+-- Events whose time has come, for a worker with room for so many; put off by a minute, so that no other has them too.
+local function due_events(room)
+  if room <= 0 then return {} end
+  local due = redis.call('ZRANGEBYSCORE', WEBHOOKS, '-inf', now, 'LIMIT', 0, room)
+  for _, id in ipairs(due) do redis.call('ZADD', WEBHOOKS, now + 60000, id) end
+  return due
+end
+
+local function next_event(room)
   local soonest
-  for _, key in ipairs({LEASES, DELAYED}) do
+  for _, key in ipairs({LEASES, DELAYED, room > 0 and WEBHOOKS or nil}) do
     local at = tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
     if at and (not soonest or at < soonest) then soonest = at end
   end
@@ -289,16 +300,38 @@ local function waiting_jobs()
   return count
 end
 
--- key: an idempotency key of the user's, or ''. Fields of the job (options of the upload) follow as name, value, ...
--- → {'queued' | 'already' | 'full' | 'too many', the id of the job that stands for this upload}
-function verbs.enqueue(id, list, user, payload, key, ...)
+-- What a user has had of something in the current stretch of time, and the ms until it is over.
+local function used(kind, user)
+  local key = Q .. ':' .. kind .. ':' .. user
+  return tonumber(redis.call('GET', key)) or 0, math.max(0, redis.call('PTTL', key))
+end
+
+local function charge(kind, user, count, ms)
+  local key = Q .. ':' .. kind .. ':' .. user
+  redis.call('SET', key, 0, 'PX', ms, 'NX')
+  redis.call('INCRBY', key, count)
+end
+
+-- key: an idempotency key of the user's, or ''. size: bytes of an upload, '' for what is no upload and not rationed.
+-- Fields of the job (options of the upload) follow as name, value, ...
+-- → {'queued' | 'already' | 'full', the id of the job that stands for this upload}
+--   or {'open' | 'uploads' | 'bytes', ms}: what this user has had too much of, and when he may try again
+function verbs.enqueue(id, list, user, payload, key, size, ...)
   local job, same = load(id), Q .. ':same:' .. #user .. ':' .. user .. ':' .. key
   if job.strange then return redis.error_reply('WRONGTYPE job:' .. id .. ' is no job') end
   if job.at then return {'already', id} end
   local first = key ~= '' and redis.call('GET', same)
-  if first then return {'already', first} end
+  if first and load(first).at ~= 'deleted' then return {'already', first} end
   if waiting_jobs() >= set.max_waiting then return {'full', ''} end
-  if open_jobs(user) >= set.max_user_jobs then return {'too many', ''} end
+  if open_jobs(user) >= set.max_user_jobs then return {'open', 60000} end
+  if size ~= '' then
+    local uploads, minute = used('uploads', user)
+    if uploads >= set.max_uploads then return {'uploads', minute} end
+    local bytes, day = used('bytes', user)
+    if bytes + size > set.max_bytes then return {'bytes', day} end
+    charge('uploads', user, 1, 60000)
+    charge('bytes', user, size, 86400000)
+  end
   if key ~= '' then redis.call('SET', same, id, 'PX', set.same) end
   job.list, job.user, job.payload = list, user, payload
   save(job, 'status', 'queued', 'progress', '0', 'stage', 'queued', 'createdAt', now, 'list', list, 'user', user,
@@ -363,6 +396,8 @@ function verbs.finish(id, run, result)
   take_out(job)
   redis.call('ZREM', DEAD, id)
   redis.call('HDEL', 'job:' .. id, 'error')
+  local digest = redis.call('HGET', 'job:' .. id, 'digest')
+  if digest then redis.call('SET', CACHE .. digest, id, 'PX', set.ttl) end
   expire(job)
   return 'ok'
 end
@@ -399,7 +434,7 @@ end)
 -- → 'cancelled' for a job that waited, 'cancelling' for one that runs (its worker hears of it), 'over', 'unknown'
 function verbs.cancel(id)
   local job = load(id)
-  if not job.at then return 'unknown' end
+  if not job.at or job.at == 'deleted' then return 'unknown' end
   if job.at == 'done' or job.at == 'dead' then return 'over' end
   save(job, 'cancel', 1)
   if job.at == 'run' then return 'cancelling' end
@@ -419,9 +454,41 @@ function verbs.requeue(id)
   return 'queued'
 end
 
--- id, run, progress, stage: the job that the calling worker is busy with ('' for none).
--- → {'mine' | 'lost' | 'cancel' | 'idle', ms until the next lease ends or retry is due (-1: none), paused 1 or 0}
-function verbs.look_after(worker, id, run, progress, stage)
+-- ids: jobs of which their user wants nothing kept. What stays is a tombstone, or a copy of a pointer would start them.
+function verbs.forget(...)
+  for _, id in ipairs({...}) do
+    local job = load(id)
+    if not job.strange then
+      save(job, 'at', 'deleted')
+      take_out(job)
+      redis.call('ZREM', DEAD, id)
+      redis.call('ZREM', WEBHOOKS, id)
+      local digest = redis.call('HGET', 'job:' .. id, 'digest')
+      if digest then redis.call('DEL', CACHE .. digest) end
+      redis.call('DEL', 'job:' .. id)
+      save(job, 'at', 'deleted')
+      expire(job)
+    end
+  end
+  return 'ok'
+end
+
+-- A receiver was called: what came of all calls is kept with the job. delay: ms until the next one, '' for none.
+function verbs.told(id, run, deliveries, delay)
+  local job = load(id)
+  if job.run ~= tonumber(run) or not (job.at == 'done' or job.at == 'dead') then
+    if job.at ~= 'done' and job.at ~= 'dead' then redis.call('ZREM', WEBHOOKS, id) end
+    return 'old'                 -- it ran again meanwhile, and its new end is an event of its own
+  end
+  save(job, 'deliveries', deliveries)
+  if delay == '' then redis.call('ZREM', WEBHOOKS, id) else redis.call('ZADD', WEBHOOKS, now + delay, id) end
+  return 'ok'
+end
+
+-- id, run, progress, stage: the job that the calling worker is busy with ('' for none). room: for so many events.
+-- → {'mine' | 'lost' | 'cancel' | 'idle', ms until a lease ends or a retry or event is due (-1: none), paused 1 or 0,
+--    ids of jobs whose receivers are to be told now}
+function verbs.look_after(worker, id, run, progress, stage, room)
   local own = 'idle'
   if id ~= '' then
     local job = load(id)
@@ -444,7 +511,8 @@ function verbs.look_after(worker, id, run, progress, stage)
     redis.call('HSET', 'worker:' .. worker, 'seen', now, 'job', id, 'stage', stage)
     redis.call('PEXPIRE', 'worker:' .. worker, set.lease * 3)
   end
-  return {own, next_event(), redis.call('EXISTS', PAUSED)}
+  local due = due_events(tonumber(room))
+  return {own, next_event(room - #due), redis.call('EXISTS', PAUSED), due}
 end
 
 -- ids → for each where it is, '' for an id that Redis knows nothing of

@@ -19,6 +19,10 @@ For the operator: python queue_lib.py pause | resume | dead | cancel ID | requeu
     document_queue:dead          zset    id -> when it was given up                bury, cancel      JOB_TTL, requeue
     document_queue:parked        string  how many ids are parked in all            enter             promote
     document_queue:paused        string  there while nothing is to be started      pause             resume
+    document_queue:webhooks      zset    id -> when its receiver is told               the job's end     told
+    document_queue:cache:{sha}   string  the job that has a document's result          finish            JOB_TTL, forget
+    document_queue:uploads:{u}   string  how many uploads of a user in this minute     enqueue           a minute
+    document_queue:bytes:{u}     string  how many bytes of his in these 24 hours       enqueue           24 hours
     document_queue:same:{n}:..   string  the job of a user's Idempotency-Key       enqueue           24 hours
     job:{id}                     hash    the wire's fields and `at`, the truth     all               JOB_TTL past end
     worker:{id}                  hash    when it was seen last, and its job        look_after        three leases
@@ -36,7 +40,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import redis
@@ -68,7 +72,14 @@ class Full(Exception):
 
 
 class TooMany(Full):
-    """The queue takes no more jobs of this user now."""
+    """The queue takes no more jobs of this user now.
+
+    name: of the limit. most: how much it allows, in `window` seconds (0: at any time). seconds: when to try again.
+    """
+
+    def __init__(self, sentence: str, name: str, most: int, window: int, seconds: float) -> None:
+        super().__init__(sentence)
+        self.name, self.most, self.window, self.seconds = name, most, window, seconds
 
 
 class Accepted(NamedTuple):
@@ -87,7 +98,18 @@ class Job:
     attempts: int
     user: str
     payload: dict[str, Any]  # as pushed: jobId, userId, fileUrl, fileName
+    notify: bool = False  # whether a receiver is to be told of its end
     options: dict[str, str] = field(default_factory=dict)  # the hash's other fields: maxPhrases, maxWords, ...
+
+
+class Notifier(Protocol):
+    """Who tells the receivers of webhooks."""
+
+    def room(self) -> int:
+        """For how many more jobs."""
+
+    def take(self, job_ids: list[str]) -> None:
+        """Tell the receivers of these."""
 
 
 class Queue:
@@ -96,7 +118,8 @@ class Queue:
     lease: seconds after which a silent worker counts as dead. block: longest wait for a job in one command.
     window: how many jobs of a user stand in a list at once (0: all). timeout: seconds a worker of somebody else's may
     take for a job. ttl: seconds for which the hash of an ended job is kept. max_wait: seconds at the head of a lower
-    line before a job moves up. max_waiting, max_user_jobs: where `enqueue` refuses. bare_wait: how long a claim waits
+    line before a job moves up. max_waiting, max_user_jobs: where `enqueue` refuses, as max_uploads a minute and
+    max_bytes in 24 hours of a user are. bare_wait: how long a claim waits
     for the producer of a bare push to write its hash. answer: seconds that Redis has for an answer, twice.
     """
 
@@ -114,6 +137,8 @@ class Queue:
         max_wait: float = 600,
         max_waiting: int = 100_000,
         max_user_jobs: int = 2_000,
+        max_uploads: int = 1_200,
+        max_bytes: int = 20 << 30,
         bare_wait: float = 1,
         patience: float = 5,
         answer: float = 5,
@@ -124,7 +149,13 @@ class Queue:
         self.block = block
         self.ttl = ttl
         self.max_attempts = max_attempts
+        self._limits = {
+            "open": (max_user_jobs, 0, "You have too many documents waiting. Please try again when some are done."),
+            "uploads": (max_uploads, 60, f"You may upload {max_uploads} documents a minute. Please try again soon."),
+            "bytes": (max_bytes, 86400, f"You may upload {max_bytes >> 20} MB in 24 hours. Please try again later."),
+        }
         self._bare_wait = bare_wait
+        self.notifier: Notifier | None = None
         self._next_look = 0.0
         self._longest_block = 0.0
         self._paused = False
@@ -139,6 +170,8 @@ class Queue:
                 "max_wait": int(max_wait * 1000),
                 "max_waiting": max_waiting,
                 "max_user_jobs": max_user_jobs,
+                "max_uploads": max_uploads,
+                "max_bytes": max_bytes,
                 "same": 86_400_000,
                 "patience": int(patience * 1000),
             }
@@ -181,6 +214,8 @@ class Queue:
             max_wait=float(os.environ.get("LOW_MAX_WAIT", "600")),
             max_waiting=int(os.environ.get("MAX_QUEUE_LENGTH", "100000")),
             max_user_jobs=int(os.environ.get("MAX_USER_JOBS", "2000")),
+            max_uploads=int(os.environ.get("MAX_UPLOADS_PER_MINUTE", "1200")),
+            max_bytes=int(os.environ.get("MAX_BYTES_PER_DAY", str(20 << 30))),
             **settings,
         )
 
@@ -191,31 +226,35 @@ class Queue:
         payload: Mapping[str, Any],
         options: Mapping[str, str] | None = None,
         key: str = "",
+        size: int | None = None,
     ) -> Accepted:
         """Put a job in line. A known jobId, or a key that this user has used within 24 hours, changes nothing.
 
         payload: jobId, userId, fileUrl, fileName and perhaps priority (2, 1 or 0); it is pushed as JSON. options
-        become fields of the job's hash. Raises `Full`, `TooMany` and `Unavailable`; calling it twice is safe.
+        become fields of the job's hash. size: bytes of an upload, which are rationed; None for what is no upload.
+        Raises `Full`, `TooMany` and `Unavailable`; calling it twice is safe.
         """
         entry = json.dumps(payload, ensure_ascii=False)
         fields = [part for name, value in (options or {}).items() for part in (name, value)]
         place = LISTS[2 - payload.get("priority", PRIORITIES["normal"])]
-        arguments = ["enqueue", self._settings, payload["jobId"], place, payload["userId"], entry, key, *fields]
+        arguments = ["enqueue", self._settings, payload["jobId"], place, payload["userId"], entry, key]
+        arguments += ["" if size is None else size, *fields]
         word, job_id = self._run(self._enqueue_script, arguments)
         if word == "full":
             raise Full("Too many documents are waiting at the moment. Please try again in a few minutes.")
-        if word == "too many":
-            raise TooMany("You have too many documents waiting. Please try again when some of them are done.")
+        if word in self._limits:
+            most, window, sentence = self._limits[word]
+            raise TooMany(sentence, word, most, window, int(job_id) / 1000)
         return Accepted(job_id, word == "queued")
 
-    def status(self, job_id: str) -> dict[str, Any] | None:
+    def status(self, job_id: str, user: str | None = None) -> dict[str, Any] | None:
         """The job as the wire shows it: status, progress "0".."100", stage, createdAt (ms), result or error.
 
-        None for an unknown id. Where the job is (`at`) wins over the field `status`, which a foreign producer may
-        write after the job was claimed or even done.
+        None for an unknown id, and for a job of anybody else than `user`, if one is given. Where the job is (`at`)
+        wins over the field `status`, which a foreign producer may write after the job was claimed or even done.
         """
         stored = self._fields(job_id)
-        if not stored:
+        if not stored or stored.get("at") == "deleted":
             return None
         told = stored.get("createdAt", "")
         created = int(told) if told.isdecimal() and len(told) < 16 else 0
@@ -223,6 +262,8 @@ class Queue:
         forgotten = unseen and created < (time.time() - 60) * 1000
         if forgotten and self._call("seek", job_id, "") == "known":
             stored = self._fields(job_id)
+        if user is not None and stored.get("user") != user:
+            return None
         answer: dict[str, Any] = {name: stored[name] for name in WIRE_FIELDS if name in stored}
         answer["status"] = _status(stored)
         answer["createdAt"] = created
@@ -241,6 +282,11 @@ class Queue:
     def whereabouts(self, job_ids: Sequence[str]) -> list[str]:
         """Where each job is (`at`), "" for one that Redis knows nothing of; one command for up to 1,000."""
         return self._call("whereabouts", *job_ids) if job_ids else []
+
+    def forget(self, job_ids: Sequence[str]) -> None:
+        """Delete jobs, wherever they are, but for a mark until the time of ended jobs is over: copies start nothing."""
+        if job_ids:
+            self._call("forget", *job_ids)
 
     def reason(self, job_id: str) -> list[str]:
         """Why a job is in the dead list: the sentence for its user, and, if it is another, what happened."""
@@ -323,7 +369,8 @@ class Queue:
         options = {name: value for name, value in stored.items() if name not in _INTERNAL}
         user = stored["user"].encode(errors="replace").decode()  # a stranger's may be no UTF-8, which MongoDB refuses
         payload = _parse(stored["payload"]) or payload  # what was enqueued, whatever a second pointer says
-        return Job(payload["jobId"], int(stored["run"]), int(stored["attempts"]), user, payload, options)
+        notify = "webhookUrl" in stored
+        return Job(payload["jobId"], int(stored["run"]), int(stored["attempts"]), user, payload, notify, options)
 
     def _reject(self, raw: str) -> None:
         digest = hashlib.sha256(raw.encode(errors="surrogateescape")).hexdigest()[:16]
@@ -336,7 +383,10 @@ class Queue:
         """
         mine = (job.id, job.run, progress, stage) if job else ("", 0, 0, "")
         self._next_look = time.monotonic() + self.look_interval  # also after one that failed, which takes its time
-        own, soonest, paused = self._call("look_after", self.worker, *mine)
+        room = self.notifier.room() if self.notifier else 0
+        own, soonest, paused, events = self._call("look_after", self.worker, *mine, room)
+        if self.notifier:
+            self.notifier.take(events)
         self._longest_block = self.block if soonest < 0 else min(self.block, soonest / 1000)
         self._paused = paused == 1
         return own
@@ -350,11 +400,43 @@ class Queue:
         self._waiting.connection_pool.disconnect()
         self.look_after()
 
+    # For webhooks ---------------------------------------------------------------------------------------------------
+
+    def event(self, job_id: str) -> dict[str, Any] | None:
+        """What a receiver is told: url, user, run, fileName, status, error, result; deliveries: what came of it so far.
+
+        None, and no event any more, for a job that has not ended, or is there no longer.
+        """
+        stored = self._fields(job_id)
+        if stored.get("at") not in ("done", "dead") or "webhookUrl" not in stored:
+            self._call("told", job_id, -1, "[]", "")
+            return None
+        payload = _parse(stored.get("payload", "")) or {}
+        return {
+            "url": stored["webhookUrl"],
+            "user": stored.get("user", ""),
+            "run": int(stored.get("run", 0)),
+            "fileName": str(payload.get("fileName", "")),
+            "status": _status(stored),
+            "error": stored.get("error", ""),
+            "result": stored.get("result", "{}"),
+            "deliveries": json.loads(stored.get("deliveries", "[]")),
+        }
+
+    def told(self, job_id: str, job: Mapping[str, Any], delivery: Mapping[str, Any], delay: float | None) -> None:
+        """Keep what came of a call with its job; delay: seconds until the next one, None for none."""
+        deliveries = json.dumps([*job["deliveries"], delivery][-30:])
+        self._call("told", job_id, job["run"], deliveries, "" if delay is None else int(delay * 1000))
+
+    def recall(self, digest: str) -> str | None:
+        """The job that has the result of a document; None if it is not known here."""
+        return self._redis.get(f"{NORMAL}:cache:{digest}")  # type: ignore[return-value]
+
     # Ends of a run: True if it counted, False if the job was no longer this run's -----------------------------------
 
     def finish(self, job: Job, result: str) -> bool:
         """Done: the result, JSON, becomes a field of the hash. Counts for the newest run wherever the job is by now."""
-        return self._call("finish", job.id, job.run, result) == "ok"
+        return self._settle(job, "finish", result)
 
     def retry(self, job: Job, cause: str, delay: float | None = None) -> bool:
         """Not the document's fault: try again after a while, or give it up when its attempts are used up."""
@@ -362,15 +444,20 @@ class Queue:
             delay = backoff(job.attempts)
         self._longest_block = min(self._longest_block, delay)  # so that this loop itself is awake when it is due
         last_words = GIVEN_UP.format(attempts=job.attempts)
-        return self._call("retry", job.id, job.run, cause, int(delay * 1000), last_words) == "ok"
+        return self._settle(job, "retry", cause, int(delay * 1000), last_words)
 
     def bury(self, job: Job, reason: str) -> bool:
         """Never again: the reason is the sentence that the uploader reads."""
-        return self._call("bury", job.id, job.run, reason) == "ok"
+        return self._settle(job, "bury", reason)
 
     def release(self, job: Job) -> bool:
         """Back to the head of the line, the attempt not counted: the worker is going, not the job."""
-        return self._call("release", job.id, job.run) == "ok"
+        return self._settle(job, "release")
+
+    def _settle(self, job: Job, verb: str, *arguments: str | int) -> bool:
+        if job.notify and self.notifier:
+            self._next_look = 0.0  # its receiver is told at once
+        return self._call(verb, job.id, job.run, *arguments) == "ok"
 
     def _call(self, verb: str, *arguments: str | int) -> Any:
         return self._run(self._script, [verb, self._settings, *arguments])
@@ -395,11 +482,11 @@ class Queue:
 
 def backoff(attempts: int) -> float:
     """Seconds until a job that failed so often is tried again: full jitter, 2 in the mean at first, never over 300."""
-    return random.uniform(0, min(300, 4.0**attempts))
+    return random.uniform(0, min(300, 4.0**attempts))  # noqa: S311  no secret
 
 
 _INTERNAL = {*WIRE_FIELDS, "at", "list", "user", "payload", "run", "attempts", "nonce", "settled"}
-_INTERNAL |= {"cancel", "since", "cause", "missedAt"}
+_INTERNAL |= {"cancel", "since", "cause", "missedAt", "webhookUrl", "deliveries", "digest"}
 
 
 def _parse(raw: str) -> dict[str, Any] | None:

@@ -6,26 +6,27 @@ cannot be had now) and `Refused` (it never will be; the text is a sentence for t
 """
 
 import contextlib
+import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, unquote, urlsplit
 
 import boto3
 import pymongo
-import requests
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pymongo.errors import DuplicateKeyError, PyMongoError
-from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
-from urllib3.exceptions import HTTPError
+
+import outbound
+from outbound import Refused, Transient
 
 MAX_FILE = 50 * 1024 * 1024
+SHORT_LINK = 900  # seconds, for links that people are given
 LINK_SECONDS = 7 * 86400  # the longest that S3 and R2 sign for: a link has to outlive any backlog
-CHUNK = 256 * 1024
 FETCH_SECONDS = 600
 
 TOO_LARGE = "File too large (max 50MB)"
@@ -36,16 +37,8 @@ class Unavailable(Exception):
     """MongoDB or the bucket is away, or the disk is full: whatever needs it has to wait."""
 
 
-class Transient(Exception):
-    """This file could not be downloaded this time: try again later."""
-
-
 class Forbidden(Exception):
     """A file's server wants other credentials than the link has."""
-
-
-class Refused(Exception):
-    """The file cannot be had, now or later."""
 
 
 class Storage:
@@ -65,7 +58,8 @@ class Storage:
         answer: float = 10,
         silence: float = 20,
     ) -> None:
-        self.bucket = bucket
+        self.bucket, self._allowed = bucket, outbound.allowed_hosts()
+        self._cdn = os.environ.get("FILES_CDN_URL", "")
         self._endpoint = endpoint
         # R2 refuses the checksum trailers that boto3 sends by default, and knows one region.
         config = Config(
@@ -119,6 +113,41 @@ class Storage:
             "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=LINK_SECONDS
         )
 
+    def has(self, key: str) -> bool:
+        """Whether a file is there."""
+        with contextlib.suppress(Refused), _s3_errors():
+            self._s3.head_object(Bucket=self.bucket, Key=key)
+            return True
+        return False
+
+    def person_link(self, key: str, name: str) -> str:
+        """An address for a browser: for fifteen minutes, always a download, through the CDN if there is one."""
+        shown = {
+            "ResponseContentDisposition": f"attachment; filename=\"document\"; filename*=UTF-8''{quote(name, safe='')}",
+            "ResponseContentType": "application/octet-stream",
+        }
+        url = self._s3.generate_presigned_url(
+            "get_object", Params={"Bucket": self.bucket, "Key": key, **shown}, ExpiresIn=SHORT_LINK
+        )
+        if not self._cdn:
+            return url
+        there = urlsplit(self._cdn)  # which passes path and query on to the bucket, under the bucket's own name
+        return urlsplit(url)._replace(scheme=there.scheme, netloc=there.netloc).geturl()
+
+    def upload_link(self, key: str, size: int) -> str:
+        """An address to which anybody can PUT just so many bytes within fifteen minutes."""
+        wanted = {"Bucket": self.bucket, "Key": key, "ContentLength": size}  # signed: another size is refused
+        return self._s3.generate_presigned_url("put_object", Params=wanted, ExpiresIn=SHORT_LINK)
+
+    def look_at(self, key: str) -> tuple[int, bytes]:
+        """A file's size and its first bytes. Raises `Refused` if it is not there."""
+        with _s3_errors():
+            size = self._s3.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
+            with contextlib.closing(
+                self._s3.get_object(Bucket=self.bucket, Key=key, Range="bytes=0-1023")["Body"]
+            ) as body:
+                return size, body.read(1024)
+
     def delete(self, key: str) -> None:
         """Remove a file; one that is not there is no error."""
         with _s3_errors():
@@ -145,11 +174,15 @@ class Storage:
         """Download a job's document; `given_up` is asked all the time, and ends it.
 
         Our own bucket is read with a link of our own making: the job's may have expired, or name a private bucket.
+        Anybody else's server is visited as outbound.py allows.
         Raises `Refused` for what is not there or too large, `Transient` and `Unavailable` for what may work later.
         """
         key = self.key_of(url)
         try:
-            download(self.link(key) if key else url, target, given_up)
+            if key:
+                download(self.link(key), target, given_up, outbound.EVERYWHERE)
+            else:
+                download(url, target, given_up, self._allowed)
         except Forbidden as error:
             if key:
                 self.ping_files()  # Unavailable if our keys are wrong, or the clock is; else it is this one key
@@ -162,14 +195,21 @@ class Storage:
 
     # Records --------------------------------------------------------------------------------------------------------
 
-    def create_job(self, payload: Mapping[str, Any], options: Mapping[str, str], size: int, key: str = "") -> None:
-        """Write the record of a job that is about to be enqueued, with all that it takes to enqueue it again."""
+    def create_job(
+        self,
+        payload: Mapping[str, Any],
+        options: Mapping[str, str],
+        size: int,
+        key: str = "",
+        status: str = "queued",
+    ) -> None:
+        """Write the record of a job, with all that it takes to enqueue it again. status: or "uploading"."""
         record = {
             "_id": payload["jobId"],
             "userId": payload["userId"],
             "fileName": payload["fileName"],
             "size": size,
-            "status": "queued",
+            "status": status,
             "createdAt": _milliseconds(),
             "payload": dict(payload),
             "options": dict(options),
@@ -178,10 +218,84 @@ class Storage:
         with _mongo_errors():
             self._database.jobs.insert_one(record)
 
+    def record(self, job_id: str, user: str | None = None) -> dict[str, Any] | None:
+        """What `create_job` wrote; None if it is unknown, or not the user's."""
+        with _mongo_errors():
+            return self._database.jobs.find_one({"_id": job_id} if user is None else {"_id": job_id, "userId": user})
+
+    def same_result(self, user: str, digest: str) -> str | None:
+        """The completed job of a user's whose document and options had this digest."""
+        whose = {"options.digest": digest, "userId": user, "status": "completed"}
+        with _mongo_errors():
+            found = self._database.jobs.find_one(whose, {"_id": 1})
+        return None if found is None else str(found["_id"])
+
+    def set_status(self, job_id: str, status: str, size: int) -> None:
+        """A job's upload is there, and may be enqueued; or not yet, after all."""
+        with _mongo_errors():
+            self._database.jobs.update_one({"_id": job_id}, {"$set": {"status": status, "size": size}})
+
     def delete_job(self, job_id: str) -> None:
         """Forget a job that was never enqueued."""
         with _mongo_errors():
             self._database.jobs.delete_one({"_id": job_id})
+
+    def status(self, job_id: str, user: str | None = None) -> dict[str, Any] | None:
+        """What `Queue.status` says, for when Redis has forgotten a job; None for an unknown one, or not the user's."""
+        whose = {"_id": job_id} if user is None else {"_id": job_id, "userId": user}
+        with _mongo_errors():
+            record = self._database.jobs.find_one({**whose, "status": {"$ne": "uploading"}}) or {}
+            result = self._database.results.find_one(whose)
+        created = record.get("createdAt") or (result or {}).get("savedAt")
+        if created is None:
+            return None
+        if result is not None:
+            told = json.dumps(_plain(result), ensure_ascii=False)
+            return {"status": "completed", "progress": "100", "stage": "done", "createdAt": created, "result": told}
+        if record["status"] == "failed":
+            return {"status": "failed", "progress": "0", "createdAt": created, "error": record["error"]}
+        return {"status": "queued", "progress": "0", "stage": "queued", "createdAt": created}
+
+    def jobs(self, user: str, most: int, before: tuple[int, str] | None = None) -> list[dict[str, Any]]:
+        """The newest records of a user: jobId, fileName, size, status, createdAt, error. before: the last one seen."""
+        query: dict[str, Any] = {"userId": user, "status": {"$ne": "uploading"}}
+        if before is not None:
+            created, job_id = before
+            query["$or"] = [{"createdAt": {"$lt": created}}, {"createdAt": created, "_id": {"$lt": job_id}}]
+        names = ("fileName", "size", "status", "createdAt", "endedAt", "error")
+        with _mongo_errors():
+            found = self._database.jobs.find(query, dict.fromkeys(names, 1)).sort([("createdAt", -1), ("_id", -1)])
+            return [{"jobId": job["_id"], **{n: job[n] for n in names if n in job}} for job in found.limit(most)]
+
+    def owner(self, job_id: str) -> str | None:
+        """Whose a job is, by its record or its result."""
+        with _mongo_errors():
+            for kind in (self._database.jobs, self._database.results):
+                if found := kind.find_one({"_id": job_id}, {"userId": 1}):
+                    return str(found["userId"])
+        return None
+
+    def job_ids(self, user: str, most: int) -> list[str]:
+        """Some of the ids under which there is anything of a user's."""
+        with _mongo_errors():
+            for kind in (self._database.jobs, self._database.results):
+                if found := [found["_id"] for found in kind.find({"userId": user}, {"_id": 1}).limit(most)]:
+                    return found
+        return []
+
+    def reopen_job(self, job_id: str) -> None:
+        """A job that failed is tried again."""
+        with _mongo_errors():
+            failed = {"_id": job_id, "status": "failed"}
+            self._database.jobs.update_one(failed, {"$set": {"status": "queued"}, "$unset": {"error": 1, "endedAt": 1}})
+
+    def forget(self, user: str, job_ids: Sequence[str]) -> None:
+        """Delete the uploads, results and records of jobs: the records last, so that it can be done again."""
+        for job_id in job_ids:
+            self.delete(self.upload_key(user, job_id))
+        with _mongo_errors():
+            for kind in (self._database.results, self._database.jobs):
+                kind.delete_many({"_id": {"$in": list(job_ids)}, "userId": user})
 
     def save_result(self, job_id: str, user: str, result: Mapping[str, Any]) -> bool:
         """Save a job's result once; False if one was saved already, by an earlier run: then that one stands."""
@@ -203,6 +317,10 @@ class Storage:
         """Make the indexes; those that are there are left as they are."""
         with _mongo_errors():
             self._database.jobs.create_index([("status", 1), ("createdAt", 1)])
+            self._database.jobs.create_index([("userId", 1), ("createdAt", -1), ("_id", -1)])
+            self._database.jobs.create_index("options.digest", sparse=True)
+            self._database.jobs.create_index("endedAt", sparse=True)
+            self._database.results.create_index("userId")
 
     def waiting_jobs(self, older_than: float, younger_than: float) -> Iterator[dict[str, Any]]:
         """The records that say "queued", of an age between the two: `_id`, `userId`, `payload`, `options`, `key`."""
@@ -211,6 +329,24 @@ class Storage:
         fields = {"userId": 1, "payload": 1, "options": 1, "key": 1}
         with _mongo_errors():
             yield from self._database.jobs.find({"status": "queued", "createdAt": ages}, fields)
+
+    def sweep(self, older_than: float) -> Iterator[str]:
+        """Delete the uploads of jobs that ended so many seconds ago, and what was begun a day ago and never completed.
+
+        Gives each job's id when that is done.
+        """
+        now = _milliseconds()
+        ended = {"endedAt": {"$lt": now - int(older_than * 1000)}, "swept": {"$ne": True}}
+        begun = {"status": "uploading", "createdAt": {"$lt": now - 86_400_000}}
+        with _mongo_errors():
+            for query in (ended, begun):
+                for job in list(self._database.jobs.find(query, {"userId": 1}).limit(1000)):
+                    self.delete(self.upload_key(job["userId"], job["_id"]))
+                    if query is ended:
+                        self._database.jobs.update_one({"_id": job["_id"]}, {"$set": {"swept": True}})
+                    else:
+                        self._database.jobs.delete_one({"_id": job["_id"], "status": "uploading"})
+                    yield job["_id"]
 
     def _close(self, job_id: str, user: str, end: dict[str, str]) -> None:
         # Without an upsert: a job that was pushed by somebody else has no record, and needs none.
@@ -221,7 +357,8 @@ class Storage:
     def result(self, job_id: str) -> dict[str, Any] | None:
         """The saved result of a job, as `save_result` got it."""
         with _mongo_errors():
-            return self._database.results.find_one({"_id": job_id}, {"_id": 0, "userId": 0, "savedAt": 0})
+            found = self._database.results.find_one({"_id": job_id})
+        return None if found is None else _plain(found)
 
     # Readiness ------------------------------------------------------------------------------------------------------
 
@@ -238,32 +375,22 @@ class Storage:
             raise Unavailable(f"the bucket cannot be used: {type(error).__name__}: {error}") from error
 
 
-def download(url: str, target: Path, given_up: Callable[[], bool]) -> None:
-    """GET a document into a file, at most MAX_FILE bytes in FETCH_SECONDS, without following redirects."""
-    ends = time.monotonic() + FETCH_SECONDS
+def download(url: str, target: Path, given_up: Callable[[], bool], allowed: Collection[str]) -> None:
+    """GET a document into a file, at most MAX_FILE bytes in FETCH_SECONDS. allowed: as `outbound.opened` takes it."""
     try:
-        plain = {"Accept-Encoding": "identity"}  # and nothing is decoded: a small answer must not become a big one
         with (
-            requests.get(url, headers=plain, stream=True, timeout=(5, 10), allow_redirects=False) as answer,
+            outbound.opened(url, "The job's fileUrl", allowed, FETCH_SECONDS) as answer,
             target.open("wb") as out,
         ):
-            _check_status(answer.status_code)
-            length = answer.headers.get("Content-Length", "")
-            if length.isdecimal() and int(length) > MAX_FILE:
+            _check_status(answer.status)
+            if (answer.length or 0) > MAX_FILE:
                 raise Refused(TOO_LARGE)
-            # What is there, not a full chunk, for the deadline's sake. An answer that ends before its length raises.
-            while chunk := answer.raw.read1(CHUNK, decode_content=False):
+            for piece in answer.pieces:
                 if given_up():
                     return
-                out.write(chunk)
+                out.write(piece)
                 if out.tell() > MAX_FILE:
                     raise Refused(TOO_LARGE)
-                if time.monotonic() > ends:
-                    raise Transient(f"the download took longer than {FETCH_SECONDS} seconds")
-    except (InvalidSchema, InvalidURL, MissingSchema):
-        raise Refused("The job's fileUrl is no http or https address.") from None
-    except (requests.RequestException, HTTPError) as error:
-        raise Transient(f"the file could not be downloaded: {type(error).__name__}") from error
     except OSError as error:  # a full disk is this machine's fault, not the file's
         raise Unavailable(f"a download could not be written to disk: {error.strerror}") from error
 
@@ -300,6 +427,11 @@ def _mongo_errors() -> Iterator[None]:
         yield
     except PyMongoError as error:
         raise Unavailable(f"MongoDB does not answer: {type(error).__name__}") from error
+
+
+def _plain(result: Mapping[str, Any]) -> dict[str, Any]:
+    """A saved result as `save_result` got it."""
+    return {name: value for name, value in result.items() if name not in ("_id", "userId", "savedAt")}
 
 
 def _milliseconds() -> int:

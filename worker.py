@@ -40,6 +40,7 @@ import storage
 from monitoring import log
 from queue_lib import Job, Queue
 from storage import Storage
+from webhooks import Hooks, Notifier
 
 LOCAL_ENV = Path(__file__).with_name(".docdeck") / "env"
 HEARTBEAT = 0.2  # seconds between two looks at the child and the signals while a document is processed
@@ -101,6 +102,8 @@ class Worker:
         self.turned = time.monotonic()
         self.reconciled: float | None = None
         self.scratch = _scratch_folder()
+        hooks = Hooks.from_env()
+        queue.notifier = Notifier(queue, hooks) if hooks else None
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT."""
@@ -276,7 +279,11 @@ class Worker:
                 if not self.files.save_result(job.id, job.user, json.loads(result)):
                     result = json.dumps(self.files.result(job.id), ensure_ascii=False)  # an earlier run's: it stands
                 self._outage_ends("storage")
-                return self.queue.finish(job, result)
+                if self.queue.finish(job, result):
+                    return True
+                if self.queue.whereabouts([job.id]) == ["deleted"]:  # while it was saved: nothing of it may stay
+                    self.files.forget(job.user, [job.id])
+                return False
             except (storage.Unavailable, queue_lib.Unavailable) as error:
                 self._outage_begins(error)
                 if time.monotonic() >= patience or self.deadline is not None:
@@ -343,12 +350,13 @@ class Worker:
         self.turned = time.monotonic()
         away = self.turned - min(self.outages.values(), default=self.turned)
         with contextlib.suppress(Stop), self._interruptible():
-            time.sleep(min(5, 0.2 + away / 2) * random.uniform(0.5, 1))
+            time.sleep(min(5, 0.2 + away / 2) * random.uniform(0.5, 1))  # noqa: S311  no secret
 
     # Care -----------------------------------------------------------------------------------------------------------
 
     def _reconcile(self) -> None:
-        """At the start and hourly: what MongoDB holds as queued for ten minutes and Redis does not know runs again.
+        """At the start and hourly: what MongoDB holds as queued for ten minutes and Redis does not know runs again, and
+        uploads of jobs that ended long ago are deleted.
 
         A failover of Redis to a stale copy forgets such jobs. Those older than a hash's life are left alone: of them
         Redis may have forgotten the end as well.
@@ -367,6 +375,9 @@ class Worker:
                 except Exception:  # noqa: BLE001  one odd record must not keep all others, and all jobs, from their turn
                     log("a record could not be mended", "error", job_id=record["_id"], cause=traceback.format_exc())
             self.turned = time.monotonic()
+        with contextlib.suppress(storage.Transient):  # one upload that cannot be deleted: in an hour
+            for _ in self.files.sweep(float(os.environ.get("FILE_TTL", str(7 * 86400)))):
+                self.turned = time.monotonic()
         self.reconciled = self.turned
 
     def _mend(self, record: dict[str, Any], place: str) -> None:
@@ -471,7 +482,7 @@ def die_with_parent() -> None:
 def start_forkserver() -> None:
     """The process that every child is forked from: it has all modules loaded, no connection, and no secret."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(
-        ["pipeline.warm", "queue_lib", "storage", "monitoring"]
+        ["pipeline.warm", "queue_lib", "storage", "monitoring", "webhooks"]
     )
     with without_secrets():
         forkserver.ensure_running()

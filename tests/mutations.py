@@ -273,6 +273,54 @@ MUTATIONS = [
         "                    pass\n",
         OUTAGES + "test_cancelling_a_running_job_ends_its_child_within_three_seconds",
     ),
+    Mutation(
+        "API: a deleted job leaves no tombstone", "queue_lib.lua",
+        "      redis.call('DEL', 'job:' .. id)\n      save(job, 'at', 'deleted')\n",
+        "      redis.call('DEL', 'job:' .. id)\n",
+        "tests/test_jobs.py::test_a_deleted_job_is_gone_everywhere_and_a_copy_of_its_pointer_starts_nothing",
+    ),
+    Mutation(
+        "API: a worker keeps the result of a job that was deleted meanwhile", "worker.py",
+        "                    self.files.forget(job.user, [job.id])\n",
+        "                    pass\n",
+        "tests/test_jobs.py::test_a_result_that_was_saved_just_before_its_job_was_deleted_is_taken_back",
+    ),
+    Mutation(
+        "API: everybody sees every job", "queue_lib.py",
+        '        if user is not None and stored.get("user") != user:\n            return None\n',
+        "",
+        "tests/test_auth.py::test_a2_the_job_of_another_user_is_byte_for_byte_an_unknown_one_on_every_route",
+    ),
+    Mutation(
+        "API: an empty secret signs", "auth.py",
+        "        if not self._secret:  # anybody can sign with an empty one\n            raise unauthorized()\n",
+        "",
+        "tests/test_auth.py::test_with_keys_alone_no_token_is_good",
+    ),
+    Mutation(
+        "API: one public address is enough", "outbound.py",
+        "if not trusted and not all(is_public",
+        "if not trusted and not any(is_public",
+        "tests/test_outbound.py::test_one_private_address_among_public_ones_is_enough_to_refuse",
+    ),
+    Mutation(
+        "API: uploads are not counted", "queue_lib.lua",
+        "    charge('uploads', user, 1, 60000)\n",
+        "",
+        "tests/test_limits.py::test_a19_a_user_who_uploads_too_often_or_too_much_is_429_with_its_limits_and_others_go_on",
+    ),
+    Mutation(
+        "API: an event stays due while it is told", "queue_lib.lua",
+        "  for _, id in ipairs(due) do redis.call('ZADD', WEBHOOKS, now + 60000, id) end\n",
+        "",
+        "tests/test_webhooks.py::test_an_event_that_its_worker_did_not_tell_is_told_by_another_a_minute_later",
+    ),
+    Mutation(
+        "API: a result is anybody's", "forms.py",
+        "    parts = [user, sha256, version,",
+        "    parts = [sha256, version,",
+        "tests/test_cache.py::test_another_user_other_options_another_byte_or_another_pipeline_is_another_job",
+    ),
 ]
 
 

@@ -19,6 +19,8 @@ from flask import Flask
 import api
 import dev
 
+os.environ.setdefault("ALLOWED_FILE_HOSTS", "127.0.0.1")  # where the tests' own file servers are
+os.environ.setdefault("POLLS_PER_SECOND", "1000")  # tests wait for what they ask for, and hardly between two looks
 ROOT = Path(__file__).parent.parent
 T = TypeVar("T")
 

@@ -124,7 +124,7 @@ def fill(db: "redis.Redis", queue: Queue) -> None:
             for n in range(start, min(start + 5_000, WAITING)):
                 user = f"user{n % USERS}"
                 entry = json.dumps(payload(f"j{n}", user))
-                pipe.execute_command("EVALSHA", sha, 0, "enqueue", queue._settings, f"j{n}", NORMAL, user, entry, "")
+                pipe.execute_command("EVALSHA", sha, 0, "enqueue", queue._settings, f"j{n}", NORMAL, user, entry, "", n)
             assert {answer[0] for answer in pipe.execute()} == {"queued"}
 
 

@@ -47,7 +47,7 @@ VICTIM_SECONDS, DRAIN_SECONDS = 30, 240
 Fates = dict[str, tuple[str, str, int]]
 Trace = Callable[[FrameType, str, Any], Any]
 DOCUMENT = b"Water is life."
-OURS = {str(ROOT / name) for name in ("api.py", "queue_lib.py", "storage.py", "worker.py")}
+OURS = {str(ROOT / name) for name in ("api.py", "forms.py", "uploads.py", "queue_lib.py", "storage.py", "worker.py")}
 REDIS_PY = str(Path(redis.__file__).parent)
 FATES: Fates = {  # how it ends, its user, its priority; `stop` comes last
     "good": ("done", "ann", 2),

@@ -95,7 +95,7 @@ def test_two_instances_at_once_do_not_disturb_each_other_and_leave_no_process(tm
         jobs = [upload(url, SAMPLE) for url in urls]
         for url, job, other in zip(urls, jobs, reversed(jobs), strict=True):
             wait_until(lambda url=url, job=job: completed(url, job), 60, "the cards")  # type: ignore[misc]
-            assert status(url, other) == {"error": "Job not found"}
+            assert status(url, other)["error"] == "Job not found"
 
         for process, number, folder, url in zip(both, (signal.SIGINT, signal.SIGTERM), folders, urls, strict=True):
             upload(url, SAMPLE * 20)  # so that there is something to end

@@ -6,15 +6,21 @@ import re
 import pytest
 
 from storage import Storage
+from tests.make_hashes import FILES, without_hashes
 from tests.support import ROOT, running_api
 
 README = (ROOT / "README.md").read_text()
-SERVICE = ("api", "queue_lib", "storage", "worker", "monitoring")
+SERVICE = ("api", "auth", "forms", "uploads", "outbound", "webhooks", "queue_lib", "storage", "worker", "monitoring")
 MAY_IMPORT = {
-    "api": {"queue_lib", "storage", "monitoring"},
-    "worker": {"queue_lib", "storage", "monitoring", "pipeline"},
+    "api": {"auth", "forms", "uploads", "webhooks", "queue_lib", "storage", "monitoring"},
+    "auth": set(),
+    "forms": {"auth", "outbound", "webhooks", "queue_lib", "storage"},
+    "uploads": {"forms", "webhooks", "queue_lib", "storage", "monitoring"},
+    "webhooks": {"outbound", "queue_lib", "monitoring"},
+    "outbound": set(),
+    "worker": {"queue_lib", "storage", "monitoring", "pipeline", "webhooks"},
     "queue_lib": set(),
-    "storage": set(),
+    "storage": {"outbound"},
     "monitoring": set(),
     "dev": set(),
     "gunicorn.conf": set(),
@@ -57,7 +63,8 @@ def test_every_route_of_the_api_stands_in_readme_and_the_reverse(
     routes = set()
     with running_api() as app:
         for rule in app.url_map.iter_rules():
-            path = rule.rule.replace("<path:job_id>", "{jobId}").replace("<path:filename>", "")
+            path = re.sub("<(?:path:)?job_id>", "{jobId}", rule.rule).replace("<path:user>", "{userId}")
+            path = path.replace("<path:filename>", "")
             routes |= {f"{method} {path}" for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
     table = README.partition("\n## The API\n")[2].partition("\n## ")[0]
     described = set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`]*)`", table))
@@ -76,8 +83,16 @@ def test_every_package_that_is_required_is_explained_in_readme() -> None:
 
 def test_every_requirement_is_pinned() -> None:
     for file in ROOT.glob("requirements*.txt"):
-        for line in file.read_text().splitlines():
+        for line in without_hashes(file.read_text()).splitlines():
             assert not line or line.startswith("#") or re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line), line
+
+
+def test_a25_what_is_deployed_is_pinned_by_hashes_so_that_no_other_file_is_installed() -> None:
+    for name in FILES:
+        text = (ROOT / name).read_text()
+        pinned = re.findall(r"^[a-z0-9-]+==\S+", text, re.MULTILINE)
+        hashed = re.findall(r"^[a-z0-9-]+==\S+ \\\n +--hash=sha256:[0-9a-f]{64}\b", text, re.MULTILINE)
+        assert len(pinned) == len(hashed) > 0, name
 
 
 def imported(path: str) -> set[str]:
@@ -99,7 +114,9 @@ def test_a_room_imports_only_what_the_map_allows(room: str) -> None:
         assert imported(path) <= MAY_IMPORT[room], path
 
 
-@pytest.mark.parametrize("words", [("redis", "queue_lib"), ("boto3", "storage"), ("pymongo", "storage")])
+@pytest.mark.parametrize(
+    "words", [("redis", "queue_lib"), ("boto3", "storage"), ("pymongo", "storage"), ("jwt", "auth")]
+)
 def test_each_outside_system_is_spoken_to_in_one_room_only(words: tuple[str, str]) -> None:
     package, owner = words
     for name in SERVICE:
@@ -195,9 +212,14 @@ HELD_BY = {
         "test_queue.py::test_one_users_many_jobs_do_not_hold_up_anothers_one",
         "test_queue.py::test_with_twenty_heavy_users_a_newcomer_waits_for_two_jobs_of_each_at_most",
     ],
-    "too many jobs wait, in all or of one user": [
+    "too many jobs wait, in all or of one user; a user uploads too many or too much": [
+        "test_limits.py::test_a19_a_user_who_uploads_too_often_or_too_much_is_429_with_its_limits_and_others_go_on",
         "test_queue_control.py::test_a_full_queue_and_a_user_with_too_many_jobs_are_refused",
         "test_api.py::test_too_many_jobs_of_a_user_are_429_and_a_full_queue_is_503",
+    ],
+    "a webhook's receiver is down, slow, endless or hostile": [
+        "test_webhooks.py::test_a_receiver_that_is_slow_endless_redirecting_or_gone_never_delays_a_job",
+        "test_webhooks.py::test_a_receiver_that_fails_is_called_ten_times_over_three_days_with_one_event_id",
     ],
     "a job is cancelled": [
         "test_queue_control.py::test_a_waiting_job_that_is_cancelled_never_runs",
@@ -208,6 +230,106 @@ HELD_BY = {
         "test_queue_foreign.py::test_an_entry_that_is_no_job_is_kept_in_the_dead_list_and_the_next_one_runs",
     ],
 }
+
+
+# Attacks on a service like this one, by their numbers in the project's list, and the tests that answer them. A16 (the
+# dashboard) and A18's limit of lines a second come with the operators' pages.
+ATTACKS = {
+    "A1 no key, or a wrong one": ["test_auth.py::test_a1_every_route_but_the_open_ones_is_401_without_a_good_token"],
+    "A2 another user's job": [
+        "test_auth.py::test_a2_the_job_of_another_user_is_byte_for_byte_an_unknown_one_on_every_route",
+    ],
+    "A3 fields that no form has": ["test_answers.py::test_a3_a_field_that_no_form_has_is_refused_by_its_name"],
+    "A4 too much": [
+        "test_answers.py::test_a4_too_many_parts_and_too_long_a_field_are_413",
+        "test_uploads.py::test_a4_a_json_body_has_a_limit_of_its_own",
+        "test_slow.py::test_a4_a_head_over_the_limits_is_refused_by_the_server",
+        "test_api.py::test_a_body_over_the_hard_cap_is_413_with_the_same_sentence",
+        "test_service.py::test_a_body_without_a_length_is_accepted_and_limited_as_well",
+    ],
+    "A5 odd JSON": ["test_uploads.py::test_a5_json_that_is_odd_is_400_and_never_500"],
+    "A6 another type or method": ["test_answers.py::test_a6_another_content_type_is_415_and_another_method_405"],
+    "A7 file names": [
+        "test_files.py::test_a7_a_file_comes_back_as_a_download_under_its_name_whatever_that_is",
+        "test_api.py::test_a_file_name_is_kept_as_a_name_and_never_becomes_a_path",
+    ],
+    "A8 what a file is not": [
+        "test_uploads.py::test_a8_what_begins_like_no_document_is_refused_and_leaves_nothing",
+        "test_service.py::test_a_document_that_cannot_be_used_fails_with_a_sentence_and_leaves_nothing_behind",
+    ],
+    "A9 bombs": [
+        "test_hostile.py::test_a_hostile_file_ends_in_cards_or_a_sentence_within_a_minute_and_a_gigabyte_and_leaves_nothing",
+    ],
+    "A10 addresses inside": [
+        "test_outbound.py::test_a10_no_way_to_write_an_address_leads_inside",
+        "test_outbound.py::test_a10_the_worker_refuses_a_job_whose_file_is_inside",
+        "test_webhooks.py::test_a10_a_receiver_inside_is_400_and_leaves_nothing",
+    ],
+    "A11 names that change, redirects": [
+        "test_outbound.py::test_a11_the_connection_goes_to_the_address_that_was_checked_with_the_name_kept_for_tls",
+        "test_downloads.py::test_a_redirect_is_not_followed",
+    ],
+    "A12 answers without an end": [
+        "test_outbound.py::test_a12_a_server_that_drips_is_left_at_the_deadline_wherever_it_is",
+        "test_outbound.py::test_a12_an_answer_that_is_none_is_worth_another_try_and_no_more",
+        "test_downloads.py::test_a_file_over_the_limit_is_refused_whether_its_server_says_so_or_not",
+        "test_downloads.py::test_what_is_compressed_on_its_way_is_not_unpacked",
+    ],
+    "A13 another's key in the bucket": [
+        "test_uploads.py::test_a13_a23_what_no_upload_has_is_400",
+        "test_api.py::test_a_user_id_cannot_leave_its_folder_in_the_bucket",
+    ],
+    "A14 links": [
+        "test_files.py::test_a14_a_link_for_a_person_lives_fifteen_minutes_and_is_neither_logged_nor_on_the_wire",
+    ],
+    "A15 forged events": [
+        "test_webhooks.py::test_a15_a_receiver_is_told_of_a_jobs_end_in_a_signed_event_that_it_can_check",
+    ],
+    "A17 secrets": ["test_session.py::test_a17_no_secret_is_in_any_log_response_or_record"],
+    "A18 forged log lines": [
+        "test_session.py::test_a17_no_secret_is_in_any_log_response_or_record",
+        "test_answers.py::test_a18_a_request_id_that_could_forge_a_log_line_is_not_taken_over",
+    ],
+    "A19 too often": [
+        "test_limits.py::test_a19_a_user_who_uploads_too_often_or_too_much_is_429_with_its_limits_and_others_go_on",
+    ],
+    "A20 slow clients": [
+        "test_slow.py::test_a20_ten_uploads_of_50_mb_three_of_them_slow_leave_polls_quick_and_the_apis_memory_small",
+        "test_slow.py::test_a20_heads_without_an_end_hold_the_api_up_for_seconds_and_no_longer",
+    ],
+    "A21 a forged address": ["test_limits.py::test_a21_no_address_is_counted_and_a_forged_one_changes_nothing"],
+    "A22 ids that are none": ["test_api.py::test_an_unknown_or_impossible_job_id_is_404_in_json"],
+    "A23 operators of MongoDB": [
+        "test_uploads.py::test_a13_a23_what_no_upload_has_is_400",
+        "test_jobs.py::test_a_list_that_cannot_be_is_400",
+    ],
+    "A24 unpickling": ["test_docs.py::test_a24_nothing_is_unpickled_or_evaluated"],
+    "A25 another file under a package's name": [
+        "test_docs.py::test_a25_what_is_deployed_is_pinned_by_hashes_so_that_no_other_file_is_installed",
+    ],
+    "A26 what a container shows": [
+        "test_answers.py::test_a26_no_page_shows_the_environment_and_nothing_runs_in_debug",
+        "test_deploy.py::test_the_image_is_built_on_the_projects_python_and_runs_the_worker_as_nobody_special",
+    ],
+}
+
+
+def test_every_attack_is_answered_by_tests_that_are_there() -> None:
+    numbers = [int(name.split()[0][1:]) for name in ATTACKS]
+    assert numbers == [number for number in range(1, 27) if number != 16]
+    for test in (test for tests in ATTACKS.values() for test in tests):
+        file, _, name = test.partition("::")
+        assert re.search(rf"^def {name}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE), test
+
+
+def test_a24_nothing_is_unpickled_or_evaluated() -> None:
+    for path in [*ROOT.glob("*.py"), *(ROOT / "pipeline").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
+            names |= {node.module or ""} if isinstance(node, ast.ImportFrom) else set()
+            called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+            assert not names & {"pickle", "marshal", "shelve", "yaml", "dill"}, path
+            assert called not in ("eval", "exec", "compile"), path
 
 
 def test_each_row_of_what_happens_when_is_held_true_by_tests_that_are_there() -> None:

@@ -19,6 +19,7 @@ import boto3
 import pytest
 import redis
 
+import outbound
 import storage
 from queue_lib import NORMAL, Queue
 from storage import MAX_FILE, Refused, Storage, Transient, Unavailable
@@ -157,7 +158,7 @@ def test_a_file_over_the_limit_is_refused_whether_its_server_says_so_or_not(
     server.answer = answer
     with pytest.raises(Refused, match="too large"):
         fetch(files, server.url, tmp_path)
-    assert (tmp_path / "document").stat().st_size <= MAX_FILE + storage.CHUNK
+    assert (tmp_path / "document").stat().st_size <= MAX_FILE + outbound.CHUNK
 
 
 def test_what_is_compressed_on_its_way_is_not_unpacked(files: Storage, server: FileServer, tmp_path: Path) -> None:

@@ -443,3 +443,17 @@ def test_the_picture_of_the_readme(open_page: Callable[..., Page], sample_job: s
     page.evaluate("Promise.all(document.getAnimations().map((animation) => animation.finished))")
     (ROOT / "docs").mkdir(exist_ok=True)
     page.screenshot(path=ROOT / "docs" / "page.png")
+
+
+def test_a_big_file_goes_straight_to_the_bucket_and_a_second_time_nowhere(page: Page, tmp_path: Path) -> None:
+    big = tmp_path / "big.txt"
+    big.write_text(SAMPLE_TEXT.read_text() + " " * 5_000_000)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(f"{request.method} {request.url.partition('?')[0]}"))
+    for _ in range(2):
+        choose(page, big)
+        wait_for(row(page, "big.txt").first, "completed")
+    assert len([line for line in sent if line.startswith("PUT ")]) == 1
+    assert len([line for line in sent if line.endswith("/complete")]) == 1
+    assert len([line for line in sent if line.endswith("/api/uploads")]) == 2
+    assert not [line for line in sent if "upload-document-async" in line]

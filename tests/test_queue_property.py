@@ -125,6 +125,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.touched: set[str] = set()  # a worker of somebody else's has written their status
         self.vanished: set[str] = set()  # their hash was deleted: what stood in an index may stand there for a while
         self.planted: set[tuple[str, str]] = set()  # (index, id) of a stranger's making, until a look took it out
+        self.forgotten: set[str] = set()  # deleted by their user: tombstones
         self.unseen: set[str] = set()  # vanished since the last look
         self.results: dict[str, str] = {}
         self.fences: Counter[str] = Counter()
@@ -334,6 +335,17 @@ class QueueMachine(RuleBasedStateMachine):
     def cancel(self, job_id: str) -> None:
         self._cancel(job_id)
 
+    @rule(job_id=ids)
+    def forget(self, job_id: str) -> None:
+        self.queue.forget([job_id])
+        self.forgotten.add(job_id)
+        self.results.pop(job_id, None)
+        self.fences.pop(job_id, None)
+        assert self.queue.status(job_id) is None
+        self._once()
+        self.queue.forget([job_id])
+        self._changes_nothing("forget")
+
     @rule()
     def cancel_a_parked_one(self) -> None:
         for _, parked in [line for name in LISTS for line in self.before.parked(name)][:1]:
@@ -345,7 +357,8 @@ class QueueMachine(RuleBasedStateMachine):
         if place is None:
             assert answer in ("unknown", "cancelled", "over"), "a bare push is looked for first"
         else:
-            assert answer == {"run": "cancelling", "done": "over", "dead": "over"}.get(place, "cancelled")
+            words = {"run": "cancelling", "done": "over", "dead": "over", "deleted": "unknown"}
+            assert answer == words.get(place, "cancelled")
         self._once()
         self.queue.cancel(job_id)
         self._changes_nothing("cancel")
@@ -448,7 +461,7 @@ class QueueMachine(RuleBasedStateMachine):
     def _the_wire_says_what_is(self, now: Picture) -> None:
         words = {"run": "processing", "done": "completed", "dead": "failed"}
         for job_id in set(now.jobs) & self.accepted - self.touched:
-            if place := now.at(job_id):
+            if (place := now.at(job_id)) and place != "deleted":
                 status = self.queue.status(job_id) or {}
                 assert status["status"] == words.get(place, "queued"), f"{job_id} is at {place}"
 
@@ -478,7 +491,7 @@ class QueueMachine(RuleBasedStateMachine):
                 break
         nothing_left(self.db)
         assert int(str(self.db.get(COUNTER) or 0)) == 0
-        for job_id in self.accepted - self.vanished:
+        for job_id in self.accepted - self.vanished - self.forgotten:
             if job_id in self.touched and not self.db.hexists(f"job:{job_id}", "at"):
                 continue  # pushed by somebody else, taken by somebody else: no promise of ours
             self.db.hset(f"job:{job_id}", "createdAt", PAST)  # old enough to be looked for

@@ -1,0 +1,152 @@
+"""Slow clients and many big ones at once, on the whole service: whoever else asks does not notice."""
+
+import contextlib
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from storage import MAX_FILE
+from tests.support import Service, descendants, wait_until
+from tests.test_service import MB, PNG, TEXT, end_of, post
+
+SILENCE = 15  # seconds: gunicorn.conf.py's
+
+
+def post_until_taken(service: Service, content: bytes, user: str) -> requests.Response:
+    """What a client does: a 503 of a local bucket that is out of breath is tried again."""
+    answers: list[requests.Response] = []
+
+    def taken() -> bool:
+        answers.append(post(service, content, "big.pdf", user))
+        return answers[-1].status_code != 503
+
+    wait_until(taken, 90, "a bucket with breath")
+    return answers[-1]
+
+
+def memory_of_api(service: Service) -> int:
+    """Bytes of resident memory that the API's processes have to themselves and share, added up."""
+    total = 0
+    for pid in descendants(service.process.pid):
+        try:
+            if b"api:create_app" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                total += int(Path(f"/proc/{pid}/smaps_rollup").read_text().partition("Pss:")[2].split()[0]) * 1024
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return total
+
+
+@contextlib.contextmanager
+def meanwhile(act: Callable[[], None]) -> Iterator[None]:
+    """Something done again and again in a thread, until the block is over."""
+    over = threading.Event()
+
+    def again() -> None:
+        while not over.is_set():
+            act()
+
+    thread = threading.Thread(target=again)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def dial(service: Service, said: bytes) -> socket.socket:
+    parts = urlsplit(service.url)
+    line = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60)
+    line.sendall(said)
+    return line
+
+
+UPLOAD = (
+    b"POST /api/upload-document-async HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    b"Content-Length: 52428800\r\n\r\n--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n"
+)
+
+
+def test_a20_ten_uploads_of_50_mb_three_of_them_slow_leave_polls_quick_and_the_apis_memory_small(
+    service: Service,
+) -> None:
+    content = PNG + b"\0" * (MAX_FILE - len(PNG))  # refused by the worker at its first byte, so that it costs no time
+    job_id = post(service, TEXT, user="poller").json()["jobId"]
+    end_of(service, job_id)
+    for _ in range(2):  # every process has its modules and connections now
+        post(service, TEXT)
+    before = memory_of_api(service)
+    peaks, polls = [before], []
+    slow = [dial(service, UPLOAD) for _ in range(3)]
+    session = requests.Session()
+
+    def drip() -> None:
+        for line in slow:
+            line.sendall(b"x" * 10_000)
+        time.sleep(0.1)  # 100 kB/s
+
+    def poll() -> None:
+        began = time.monotonic()
+        assert session.get(f"{service.url}/api/job-status/{job_id}", timeout=30).status_code == 200
+        polls.append(time.monotonic() - began)
+        time.sleep(0.05)
+
+    def weigh() -> None:
+        peaks.append(memory_of_api(service))
+        time.sleep(0.1)
+
+    with meanwhile(drip), meanwhile(poll), meanwhile(weigh), ThreadPoolExecutor(7) as pool:
+        answers = list(pool.map(lambda n: post_until_taken(service, content, f"user{n}"), range(7)))
+        assert [answer.status_code for answer in answers] == [200] * 7
+    for line in slow:
+        line.close()
+    session.close()
+    median, grown = statistics.median(polls) * 1000, (max(peaks) - before) / MB
+    print(f"\n{len(polls)} polls, {median:.0f} ms at the median; the API grew by {grown:.0f} MB", end="")
+    assert len(polls) > 10
+    assert median < 50
+    assert before > 0
+    assert grown < 100
+    for answer in answers:
+        assert end_of(service, answer.json()["jobId"])["status"] == "failed"
+
+
+def test_a20_heads_without_an_end_hold_the_api_up_for_seconds_and_no_longer(service: Service) -> None:
+    lines = [dial(service, b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ") for _ in range(100)]  # threads: 64
+    try:
+
+        def answers() -> bool:
+            with contextlib.suppress(requests.RequestException):
+                return requests.get(f"{service.url}/healthz", timeout=2).status_code == 200
+            return False
+
+        wait_until(answers, 3 * SILENCE, "an answer to somebody else")
+    finally:
+        for line in lines:
+            line.close()
+
+
+@pytest.mark.parametrize(
+    ("head", "codes"),
+    [
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", (b"400", b"431")),
+        (b"GET / HTTP/1.1\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", (b"400", b"431")),
+        (b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n", (b"400", b"414")),
+    ],
+    ids=["200 fields", "a long field", "a long line"],
+)
+def test_a4_a_head_over_the_limits_is_refused_by_the_server(
+    service: Service, head: bytes, codes: tuple[bytes, ...]
+) -> None:
+    with contextlib.closing(dial(service, b"")) as line:
+        with contextlib.suppress(ConnectionError):  # it may be refused before its end
+            line.sendall(head)
+        assert line.recv(4096).split()[1] in codes
