@@ -461,6 +461,8 @@ def _wishes(options: dict[str, str]) -> dict[str, Any]:
             wishes[argument] = int(options[name])
     if options.get("knownWords"):
         wishes["known_words"] = [word.strip() for word in options["knownWords"].split(",") if word.strip()]
+    if options.get("minCefr"):
+        wishes["min_cefr"] = options["minCefr"]
     return wishes
 
 

@@ -48,13 +48,14 @@ def test_a_document_becomes_cards_with_its_result_in_redis_and_in_mongodb(
     start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
 ) -> None:
     start_worker()
-    job_id = submit(queue, files, SAMPLE, maxPhrases="7", maxWords="2", knownWords="aquifer")
+    job_id = submit(queue, files, SAMPLE, maxPhrases="7", maxWords="2", knownWords="aquifer", minCefr="B2")
     end = ended(queue, job_id)
     assert (end["status"], end["progress"]) == ("completed", "100"), end
     result = json.loads(end["result"])
     kinds = [card["word_type"] for card in result["flashcards"]]
     assert (kinds.count("phrase"), kinds.count("word")) == (7, 2)
     assert "aquifer" not in [card["word"].lower() for card in result["flashcards"]]
+    assert result["stages"]["stage8"]["easy"] > 10
     assert files.result(job_id) == result
     record = files._database.jobs.find_one({"_id": job_id}) or {}
     assert record["status"] == "completed"
