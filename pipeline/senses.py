@@ -33,7 +33,7 @@ _CONTEXT = (
 # What singles out one sense counts once more: "alone" is by how much it is ahead of the second.
 EVIDENCE = (*_PRIOR, *_CONTEXT, *(f"{kind} alone" for kind in _CONTEXT))
 _AROUND, _BESIDE = 3, 3  # sentences before and behind; words before and behind
-_LOOKED_AT = 10  # places of the term, evenly from all
+_LOOKED_AT = 6  # places of the term, evenly from all
 
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)*")
 
