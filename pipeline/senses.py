@@ -253,5 +253,5 @@ def _example(offset: int, part_of_speech: str, own: set[str], near: set[str]) ->
         for at, word in enumerate(words):
             if word in own:
                 beside = {*words[max(0, at - 2) : at], *words[at + 1 : at + 3]}
-                most = max(most, sum(_rarity(shared) + 0.1 for shared in near & beside))
+                most = max(most, sum(_rarity(shared) + 0.1 for shared in sorted(near & beside)))
     return most
