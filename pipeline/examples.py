@@ -18,7 +18,7 @@ from pipeline.tokens import Flags, Tokens
 
 _SHORTEST, _LONGEST = 8, 28  # words of an example that reads well
 _LONGEST_TEXT = 600  # characters of an example, whatever else
-_LOOKED_AT = 80  # sentences among which the example is chosen, evenly from all with the term
+_LOOKED_AT = 40  # sentences among which the example is chosen, evenly from all with the term
 _SECOND_SENTENCE = re.compile(r"\w{3}[.!?] \w")  # not {3,}: a long word would cost its length squared
 _REFERENCE = re.compile(
     r"\bet al\b|\[\d+(?:, ?\d+)*\]|\b(?:doi|ISBN|ISSN|arXiv|Proceedings|pp\.|vol\.)|https?:|www\.|\(\d{4}[a-z]?\)", re.I

@@ -10,7 +10,7 @@ a `property` or a `connector`.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from pipeline.english import CLOSED_CLASSES, zipf
 from pipeline.graph import Topic
 from pipeline.pronunciation import american, british
 from pipeline.senses import Choice, Senses
+from pipeline.synonyms import abbreviations
 from pipeline.terms import Scored, Term
 from pipeline.tokens import Flags, Tokens
 from pipeline.wordnet import ADJECTIVE, ADVERB, NOUN, PARTS_OF_SPEECH, SOURCE, VERB, Synset, open_wordnet
@@ -67,13 +68,14 @@ def make_cards(
     senses = Senses(material.tokens, material.dense)
     used: Counter[int] = Counter()
     verbs = examples.with_verbs(material.tokens)
+    long_forms = {short: long for long, short in sorted(abbreviations(material.sentences))}
     places = {
         member: (number, rank) for number, topic in enumerate(topics) for rank, member in enumerate(topic.members)
     }
     cards = []
     for number, entry in enumerate(chosen):
         cluster, rank = places[number]
-        card = _card(entry, _meaning(entry.term, senses, material.sentences), material, verbs, used)
+        card = _card(entry, _meaning(entry.term, senses, material.sentences, long_forms), material, verbs, used)
         members = [chosen[member].term.text for member in topics[cluster].members]
         card |= {"importance_score": round(entry.score / best, 4)}
         card |= {"cluster_id": cluster, "cluster_name": members[0], "cluster_rank": rank + 1}
@@ -130,7 +132,9 @@ def _card(entry: Scored, meaning: Meaning, material: Material, verbs: Flags, use
 # Meanings -------------------------------------------------------------------------------------------------------------
 
 
-def _meaning(term: Term, senses: Senses, sentences: Sequence[Sentence]) -> Meaning:
+def _meaning(
+    term: Term, senses: Senses, sentences: Sequence[Sentence], long_forms: Mapping[str, str]
+) -> Meaning:
     candidate = term.candidate
     key, text = candidate.key, term.text.lower()
     if candidate.kind == KINDS[LINKING]:
@@ -141,6 +145,8 @@ def _meaning(term: Term, senses: Senses, sentences: Sequence[Sentence]) -> Meani
         choice = senses.choose(*entry, candidate.places, term.is_name)
         label = "" if entry[1] == candidate.part_of_speech else f"({entry[1]}) "
         return Meaning(label + _glosses(choice), SOURCE, choice.senses[0][0], choice.fit)
+    if text in long_forms and term.text.isupper():
+        return Meaning(long_forms[text], definitions.MINED, None, {})
     numbers = list(dict.fromkeys(number for number, _, _ in candidate.places))
     mined = definitions.mine(examples.pattern_of(term.text), numbers, sentences)
     if mined:

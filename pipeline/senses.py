@@ -33,7 +33,7 @@ _CONTEXT = (
 # What singles out one sense counts once more: "alone" is by how much it is ahead of the second.
 EVIDENCE = (*_PRIOR, *_CONTEXT, *(f"{kind} alone" for kind in _CONTEXT))
 _AROUND, _BESIDE = 3, 3  # sentences before and behind; words before and behind
-_LOOKED_AT = 10  # places of the term, evenly from all
+_LOOKED_AT = 6  # places of the term, evenly from all
 
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)*")
 
@@ -253,5 +253,5 @@ def _example(offset: int, part_of_speech: str, own: set[str], near: set[str]) ->
         for at, word in enumerate(words):
             if word in own:
                 beside = {*words[max(0, at - 2) : at], *words[at + 1 : at + 3]}
-                most = max(most, sum(_rarity(shared) + 0.1 for shared in near & beside))
+                most = max(most, sum(_rarity(shared) + 0.1 for shared in sorted(near & beside)))
     return most

@@ -25,7 +25,7 @@ _EXPLAINED = re.compile(r"([\w’'-]+(?: [\w’'-]+){1,7}) ?\(([A-Z][A-Za-z0-9]{
 
 def collapse(ranked: Sequence[Scored], sentences: Sequence[Sentence]) -> tuple[list[Scored], int]:
     """The terms without those that a better one stands for, and how many those are."""
-    explained = _abbreviations(sentences)
+    explained = abbreviations(sentences)
     kept: list[Scored] = []
     for entry in ranked:
         same = next((at for at, better in enumerate(kept[:_MOST]) if _same(better, entry, explained)), None)
@@ -72,7 +72,7 @@ def _near(a: str, b: str) -> bool:
     return float(one @ two) >= _NEAR * float(np.linalg.norm(one) * np.linalg.norm(two))
 
 
-def _abbreviations(sentences: Sequence[Sentence]) -> set[tuple[str, str]]:
+def abbreviations(sentences: Sequence[Sentence]) -> set[tuple[str, str]]:
     """(long form, abbreviation), both in lower case, where a bracket explains the one by the other."""
     found = set()
     for sentence in sentences:
