@@ -4,9 +4,9 @@
     python bench/train_ranker.py FOLDER
 
 FOLDER holds documents whose terms people have chosen (keyphrases.py). A ranker is trained without 100 of each set,
-those that bench/pipeline.py measures, and measured on both; the figures are macro F1 of the first ten. What is written is
-trained on all. Logistic regression on vectors of words gives one feature; boosted trees, each with the same question at
-all places of a level (as in CatBoost), do the rest. Takes about ten minutes.
+those that bench/pipeline.py measures, and measured on both; the figures are macro F1 of the first ten. What is written
+is trained on all. Logistic regression on vectors of words gives one feature; boosted trees, each with the same question
+at all places of a level (as in CatBoost), do the rest. Takes about five minutes.
 """
 
 import argparse

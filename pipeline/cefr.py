@@ -1,6 +1,7 @@
 """How hard a word is, A1 to C2, as cefrpy's word list has it; the stage that leaves out easy ones asks this.
 
-A phrase is as hard as its hardest word, and has no level where one of its words has none.
+A phrase is as hard as its hardest word, a phrasal verb or collocation at least B1, since easy words do not tell what
+it means; it has no level where one of its words has none.
 """
 
 from functools import cache
@@ -16,7 +17,10 @@ _TAGS = {NOUN: "NN", VERB: "VB", ADJECTIVE: "JJ", ADVERB: "RB"}
 def level(key: tuple[str, ...], part_of_speech: str) -> str | None:
     """The level of a term's lower-case words, or None."""
     levels = [_word_level(word, part_of_speech if len(key) == 1 else "") for word in key if word not in CLOSED_CLASSES]
-    return None if not levels or 0.0 in levels else LEVELS[min(max(round(max(levels)), 1), 6) - 1]
+    if not levels or 0.0 in levels:
+        return None
+    least = 3 if len(key) > 1 and part_of_speech == VERB else 1
+    return LEVELS[min(max(round(max(levels)), least), 6) - 1]
 
 
 @cache

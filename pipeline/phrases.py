@@ -96,7 +96,11 @@ def _of_phrases(tokens: Tokens, nominal: Flags) -> Iterator[Candidates]:
 
 def _phrasal_verbs(tokens: Tokens, _: Flags) -> Iterator[Candidates]:
     verb = tokens.tagged("VG") & tokens.clean
-    particle = tokens.of_words(_PARTICLES.__contains__) & tokens.tagged("TRI")
+    particle = tokens.of_words(_PARTICLES.__contains__)
+    # "is made for people": after a passive, a preposition goes with what follows it.
+    passive = np.zeros(len(tokens), bool)
+    passive[1:] = (tokens.tagged("X")[:-1]) & tokens.of_words(lambda word: not word.endswith("ing"))[1:]
+    particle[1:] &= np.where(passive[:-1], tokens.tagged("TR")[1:], tokens.tagged("TRI")[1:])
     at = np.flatnonzero(verb[:-1] & particle[1:] & (tokens.sentence[1:] == tokens.sentence[:-1]))
     words = np.stack([tokens.lemmas[at], tokens.ids[at + 1]], axis=1)
     yield gather(tokens, PHRASAL_VERB, VERB, words, at, at + 2, np.ones(len(at), bool))

@@ -23,6 +23,9 @@ from pipeline.wordnet import Synset, open_wordnet
 _FIRST = 10  # terms whose order the ranker alone decides
 _OTHERS = {PHRASAL_VERB: 3, COLLOCATION: 3, LINKING: 2}  # of every 40 phrases at most
 _RARE, _EVERYDAY = 1.6, 4.3  # Zipf: below stand misprints, above what every advanced learner knows
+# Behind the first ten a phrase counts so many times that a dictionary has, so that the learner meets it elsewhere, and
+# one that comes but once.
+_KNOWN, _ONCE = 5.0, 0.5
 _LOOKED_AT = 300  # occurrences that decide on a form
 
 
@@ -135,6 +138,10 @@ def _values(tokens: Tokens, merged: Merged, scores: NDArray[np.float64], max_phr
     words = np.flatnonzero(behind & single)
     interest = np.array([_interest(merged, number) for number in words.tolist()])
     values[words] *= 0.1
+    phrases = np.flatnonzero(behind & ~single)
+    known = np.array([found.lemmas[number] is not None for number in phrases.tolist()], bool)
+    values[phrases] *= np.where(known, _KNOWN, 1.0) * np.where(found.frequencies[phrases] == 1, _ONCE, 1.0)
+    values[phrases] *= min(1.0, 0.99 * level / max(values[phrases].max(initial=0.0), 1e-9))
     rising = words[interest > 0][np.lexsort((words[interest > 0], -(interest * scores[words])[interest > 0]))]
     values[rising] = level * _falling(len(rising))
     for kind, share in _OTHERS.items():
@@ -186,8 +193,8 @@ def _term(tokens: Tokens, sentences: Sequence[Sentence], merged: Merged, number:
 
 
 def _form_shown(sentences: Sequence[Sentence], candidate: Candidate, is_name: bool) -> str:
-    """The base form if the document uses it more than by chance, else the commonest; in small letters but for names
-    and abbreviations."""
+    """The base form if the document uses it more than by chance, else the commonest of the shortest; in small letters
+    but for names and abbreviations."""
     written: Counter[str] = Counter()
     forms: Counter[str] = Counter()
     for number, first, last in candidate.places[:_LOOKED_AT]:
@@ -197,11 +204,10 @@ def _form_shown(sentences: Sequence[Sentence], candidate: Candidate, is_name: bo
         # What stands within a sentence says most about capitals.
         written[form] += 1 if sentence.kind == HEADING or first == 0 else 1000
     base = " ".join(candidate.key)
-    text = (
-        base
-        if forms[base] >= 2 or forms[base] * 5 >= forms.total()
-        else max(forms, key=lambda form: (forms[form], form))
-    )
+    if forms[base] >= 2 or forms[base] * 5 >= forms.total():
+        text = base
+    else:  # the shortest first: "took a decision" rather than "took the following decision"
+        text = max(forms, key=lambda form: (-form.count(" "), forms[form], form))
     spelled = max((form for form in written if form.lower() == text), key=lambda form: (written[form], form))
     if is_name:
         return spelled

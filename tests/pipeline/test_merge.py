@@ -44,7 +44,12 @@ def test_what_is_easier_than_wanted_is_left_out_and_counted_and_what_has_no_leve
 )
 def test_a_phrase_is_as_hard_as_its_hardest_word(term: str, part: str, expected: str | None) -> None:
     assert level(tuple(term.split()), part) == expected
-    assert level(("the", *term.split()), VERB) == level(tuple(term.split()), NOUN)
+    assert level(("the", *term.split()), NOUN) == level(tuple(term.split()), NOUN)
+
+
+def test_easy_words_make_no_easy_phrasal_verb() -> None:
+    assert level(("set", "up"), VERB) == level(("play", "role"), VERB) == "B1"
+    assert level(("mitigate", "flood"), VERB) == "C2"
 
 
 def test_names_of_people_and_places_are_left_out_and_counted() -> None:
