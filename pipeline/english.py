@@ -117,7 +117,7 @@ def is_common_word(word: str) -> bool:
     """Whether a lower-case word is written so in English: WordNet spells one of its first senses without capitals."""
     wordnet = open_wordnet()
     return word in CLOSED_CLASSES or any(
-        lemma in wordnet.synset(offset, part).lemmas
+        lemma in wordnet.spellings(offset, part)
         for part in PARTS_OF_SPEECH
         for lemma in wordnet.lemmas(word, part)
         for offset in wordnet.senses(lemma, part)[:3]

@@ -20,7 +20,8 @@ from pipeline.wordnet import ADJECTIVE, NOUN, PARTS_OF_SPEECH, open_wordnet
 _SENSES = 2  # of each word, the commonest
 _NEAR = 0.4  # cosine; WordNet's rare pairs ("body" and "consistency") are farther apart
 _MOST = 300  # terms, each compared with each
-_EXPLAINED = re.compile(r"([\w’'-]+(?: [\w’'-]+){1,7}) ?\(([A-Z][A-Za-z0-9]{1,9})s?\)")
+_BRACKET = re.compile(r" ?\(([A-Z][A-Za-z0-9]{1,9})s?\)")
+_BEFORE = re.compile(r"[\w’'-]+(?: [\w’'-]+){0,7}$")
 
 
 def collapse(ranked: Sequence[Scored], sentences: Sequence[Sentence]) -> tuple[list[Scored], int]:
@@ -76,17 +77,15 @@ def abbreviations(sentences: Sequence[Sentence]) -> set[tuple[str, str]]:
     """(long form, abbreviation), both in lower case, where a bracket explains the one by the other."""
     found = set()
     for sentence in sentences:
-        if "(" in sentence.text:
-            for match in _EXPLAINED.finditer(sentence.text):
-                words, short = match[1].lower().split(" "), match[2].lower()
-                for count in range(2, len(words) + 1):
-                    initials = "".join(
-                        part[0]
-                        for word in words[-count:]
-                        if word not in CLOSED_CLASSES
-                        for part in re.split("[-’']", word)
-                        if part
-                    )
-                    if initials == short:
-                        found.add((" ".join(words[-count:]), short))
+        for bracket in _BRACKET.finditer(sentence.text) if "(" in sentence.text else ():
+            before = _BEFORE.search(sentence.text[max(0, bracket.start() - 150) : bracket.start()])
+            words, short = before[0].lower().split(" ") if before else [], bracket[1].lower()
+            for count in range(2, len(words) + 1):
+                if _initials(words[-count:]) == short:
+                    found.add((" ".join(words[-count:]), short))
     return found
+
+
+def _initials(words: Sequence[str]) -> str:
+    telling = (word for word in words if word not in CLOSED_CLASSES)
+    return "".join(part[0] for word in telling for part in re.split("[-’']", word) if part)

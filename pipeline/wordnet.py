@@ -88,6 +88,10 @@ class WordNet:
         """The same for each of its `senses`; those at the end may be missing."""
         return self._counts().get((lemma.replace(" ", "_"), part_of_speech), ())
 
+    def spellings(self, offset: int, part_of_speech: str) -> tuple[str, ...]:
+        """A synset's `lemmas`: three times as quick, for the many that are asked for nothing else."""
+        return _spelled(self._line(offset, part_of_speech)[0])
+
     def antonyms(self, lemma: str, part_of_speech: str) -> frozenset[str]:
         """The opposites that WordNet has of a lower-case lemma, in any of its senses."""
         return frozenset(
@@ -144,21 +148,24 @@ class WordNet:
         rows = (line.split("\t") for line in (self.folder / "lexnames").read_text("ascii").splitlines())
         return {int(row[0]): row[1].partition(".")[2] for row in rows}
 
-    def _read_synset(self, offset: int, part_of_speech: str) -> Synset:
+    def _line(self, offset: int, part_of_speech: str) -> tuple[list[str], str]:
+        """A synset's fields, and its gloss with the examples."""
         data = self._data(part_of_speech)
         # The package's files end their lines with CR LF while their offsets count LF alone, so that each synset
         # stands as many bytes late as there are lines before it.
         start = data.find(b"\n%08d " % offset, offset - 1) + 1
         head, _, gloss = data[start : data.find(b"\n", start)].decode("ascii").strip().partition(" | ")
-        fields = head.split(" ")
+        return head.split(" "), gloss
+
+    def _read_synset(self, offset: int, part_of_speech: str) -> Synset:
+        fields, gloss = self._line(offset, part_of_speech)
         count = int(fields[3], 16)
         ends = 5 + 2 * count + 4 * int(fields[4 + 2 * count])  # verbs' frames stand behind the pointers
         pointers = list(zip(*(fields[5 + 2 * count + i : ends : 4] for i in range(4)), strict=True))
-        lemmas = tuple(fields[4 + 2 * i].partition("(")[0].replace("_", " ") for i in range(count))
         return Synset(
             offset=offset,
             part_of_speech=part_of_speech,
-            lemmas=lemmas,
+            lemmas=_spelled(fields),
             gloss=_GLOSS_EXAMPLE.sub("", gloss).strip(" ;"),
             topic=self._topics()[int(fields[1])],
             is_instance="@i" in fields[4 + 2 * count :],
@@ -170,6 +177,10 @@ class WordNet:
             examples=tuple(_GLOSS_EXAMPLE.findall(gloss)),
             relations=tuple((sign, int(other), _OF_LETTER[letter]) for sign, other, letter, _ in pointers),
         )
+
+
+def _spelled(fields: list[str]) -> tuple[str, ...]:
+    return tuple(fields[4 + 2 * i].partition("(")[0].replace("_", " ") for i in range(int(fields[3], 16)))
 
 
 @cache
