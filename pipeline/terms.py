@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.candidates import COLLOCATION, KINDS, LINKING, NOUN_PHRASE, PHRASAL_VERB, PHRASE, SINGLE_WORD, WORD
 from pipeline.context import HEADING, Sentence
-from pipeline.english import is_common_word, zipf
+from pipeline.english import GENERIC_ADJECTIVES, is_common_word, zipf
 from pipeline.merge import Merged
 from pipeline.scoring import Scores
 from pipeline.tokens import Tokens
@@ -139,7 +139,7 @@ def _values(tokens: Tokens, merged: Merged, scores: NDArray[np.float64], max_phr
     interest = np.array([_interest(merged, number) for number in words.tolist()])
     values[words] *= 0.1
     phrases = np.flatnonzero(behind & ~single)
-    known = np.array([found.lemmas[number] is not None for number in phrases.tolist()], bool)
+    known = np.array([_is_entry(merged, number) for number in phrases.tolist()], bool)
     values[phrases] *= np.where(known, _KNOWN, 1.0) * np.where(found.frequencies[phrases] == 1, _ONCE, 1.0)
     values[phrases] *= min(1.0, 0.99 * level / max(values[phrases].max(initial=0.0), 1e-9))
     rising = words[interest > 0][np.lexsort((words[interest > 0], -(interest * scores[words])[interest > 0]))]
@@ -150,6 +150,12 @@ def _values(tokens: Tokens, merged: Merged, scores: NDArray[np.float64], max_phr
         best = these[np.lexsort((these, -worth))][: share * max_phrases // 40]
         values[best] = level * _falling(len(best))
     return values
+
+
+def _is_entry(merged: Merged, number: int) -> bool:
+    """Whether a dictionary has a phrase for its own sake: no name, and no "large number"."""
+    found = merged.candidates
+    return bool(found.lemmas[number] and not merged.names[number] and found.keys[number][0] not in GENERIC_ADJECTIVES)
 
 
 def _falling(count: int) -> NDArray[np.float64]:
