@@ -6,6 +6,7 @@ job in line. Of a document whose result is there already, that job is the answer
 
 import hashlib
 import uuid
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,7 @@ def answer(job_id: str) -> dict[str, str]:
     return {"jobId": job_id, "status": "queued", "message": "Document queued for processing"}
 
 
+@cache
 def pipeline_version() -> str:
     """A fingerprint of the pipeline's files: another code may give another result. It is read, not imported."""
     sums = hashlib.sha256()
