@@ -33,6 +33,7 @@ import redis
 import api
 import dev
 import storage
+import uploads
 from queue_lib import LISTS, NORMAL, Queue
 from storage import GONE, Storage
 from tests.ledger import InlineWorker, LoggedStorage, append, double_saves, entries, left_over
@@ -234,6 +235,7 @@ def lane(first: int, step: int, victim: str, every: int, server: str, folder: Pa
     urls = []
     if first == 0:
         assert in_a_fork(partial(know_scripts, server), VICTIM_SECONDS) == 0
+    uploads.pipeline_version()  # or each victim would read the whole of it
     for point, trace in points(first, step, every, folder):
         os.environ["POINT"] = str(point)
         urls.append(f"{server}/{point}")
