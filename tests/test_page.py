@@ -186,9 +186,15 @@ def test_a_card_turns_by_click_enter_and_space_and_shows_meaning_and_example(
 
 
 def test_a_card_without_a_meaning_says_so_and_still_has_its_sentence(
-    deck: Locator, cards: list[dict[str, Any]]
+    page: Page, service: Service, tmp_path: Path
 ) -> None:
-    number = next(number for number, card in enumerate(cards) if card["meaning"] is None)
+    document = tmp_path / "lamps.txt"
+    document.write_text("A florbix glimmers at night, and the keeper of the lamps feeds his florbix well.\n\n" * 4)
+    choose(page, document)
+    deck = row(page, document.name)
+    wait_for(deck, "completed")
+    cards = server_cards(service, saved_jobs(page)[0]["jobId"])
+    number = next(number for number, card in enumerate(cards) if card["word"] == "florbix")
     card = deck.locator(".card").nth(number)
     card.click()
     expect(card.locator(".no-meaning")).to_have_text("Not in the dictionary: learn it from its sentence.")
