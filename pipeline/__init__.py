@@ -186,7 +186,7 @@ def _process(
     with run.stage(8, "merge", 67, 75) as report:
         merged = merge(tokens, [kept, words], options.known_words, options.min_cefr, bare=8 in without)
         report |= {"terms": len(merged.candidates), "variants_joined": merged.joined}
-        report |= {"known": merged.known, "easy": merged.easy, "names": merged.named}
+        report |= {"known": merged.known, "easy": merged.easy, "named": merged.named}
     if not len(merged.candidates) and not merged.known and not merged.easy:
         raise BadDocument("This document has words but no sentences that cards could be made from.")
     with run.stage(9, "scoring", 75, 82) as report:
@@ -196,7 +196,7 @@ def _process(
     with run.stage(10, "synonyms", 82, 84) as report:
         alike, joined = (ranked, 0) if 10 in without else collapse(ranked, sentences)
         chosen = limit(alike, options.max_phrases, options.max_words)
-        report |= {"collapsed": joined, **counts(chosen)}
+        report |= {"collapsed": joined, "not_chosen": len(merged.candidates) - joined - len(chosen), **counts(chosen)}
     with run.stage(11, "graph", 84, 85) as report:
         topics, near = find_topics(chosen)
         graph = {} if 11 in without else draw(chosen, topics, near, title)

@@ -15,7 +15,9 @@ def test_synonyms_are(pair: str) -> None:
     assert are_synonyms(b, a)
 
 
-@pytest.mark.parametrize("pair", ["hot cold", "increase decrease", "export import", "buy sell", "rural urban"])
+@pytest.mark.parametrize(
+    "pair", ["father mother", "hot cold", "increase decrease", "export import", "buy sell", "rural urban"]
+)
 def test_antonyms_are_never_synonyms(pair: str) -> None:
     a, b = pair.split()
     assert are_antonyms(a, b)

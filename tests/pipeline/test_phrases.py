@@ -53,6 +53,11 @@ def test_phrasal_verbs_are_those_of_wordnet_in_every_form() -> None:
     assert keys(text.phrases, PHRASAL_VERB) == {"look up": 2, "carry out": 1}
 
 
+def test_a_preposition_behind_a_passive_makes_no_phrasal_verb() -> None:
+    text = read("Payment cannot be made for it.", "It makes for a long day.")
+    assert keys(text.phrases, PHRASAL_VERB) == {"make for": 1}
+
+
 def test_collocations_are_verb_and_object_that_come_together_again() -> None:
     text = read("She took the difficult decision.", "He took a decision.", "They took photographs.", "He has it.")
     assert keys(text.phrases, COLLOCATION) == {"take decision": 2}

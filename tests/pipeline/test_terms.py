@@ -41,6 +41,20 @@ def test_no_more_are_chosen_than_asked_for() -> None:
         assert (types.count("phrase"), types.count("word")) == (phrases, words)
 
 
+def test_behind_the_first_ten_a_phrase_that_a_dictionary_has_comes_first() -> None:
+    known = ("nursing home", "bone marrow", "web browser", "spinal cord", "virtual machine", "medical record")
+    others = ("granite lamp", "copper door", "violet kettle", "oak ladder", "marble kitchen", "cotton chair")
+    drains = ("storm drain", "rain garden", "green roof", "dry well", "water main", "pump house", "stone dam")
+    text = read(
+        *(f"A {drain} broke. The {drain} was old. They saw the {drain}." for drain in drains),
+        *(f"They saw a {phrase} in the dark." for pair in zip(known, others, strict=True) for phrase in pair),
+    )
+    behind = [term for term in list(terms(text))[10:] if term in (*known, *others)]
+    assert behind == sorted(behind, key=lambda term: term in others)
+    assert {*behind} & {*known}
+    assert {*behind} & {*others}
+
+
 def test_scores_fall_and_no_term_comes_twice() -> None:
     ranked = read(*CITY).ranked()
     scores = [entry.score for entry in ranked]

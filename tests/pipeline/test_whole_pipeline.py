@@ -42,6 +42,16 @@ def test_the_result_has_the_fields_of_the_design(result: dict[str, Any]) -> None
     assert result["vocabulary_count"] == len(result["vocabulary"]) == result["flashcards_count"] == 50
 
 
+def test_what_was_left_out_is_counted(result: dict[str, Any]) -> None:
+    found = {stage["name"]: stage for stage in result["stages"].values()}
+    assert found["bm25"]["kept"] + found["bm25"]["left_out"] == found["phrases"]["candidates"]
+    merge = found["merge"]
+    both = found["bm25"]["kept"] + found["words"]["candidates"]
+    assert merge["terms"] == both - merge["variants_joined"] - merge["known"] - merge["easy"] - merge["named"]
+    synonyms = found["synonyms"]
+    assert synonyms["not_chosen"] + synonyms["collapsed"] + result["vocabulary_count"] == merge["terms"]
+
+
 def test_the_vocabulary_is_best_first_and_its_terms_are_the_cards(result: dict[str, Any]) -> None:
     scores = [entry["score"] for entry in result["vocabulary"]]
     assert scores == sorted(scores, reverse=True)
