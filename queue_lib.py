@@ -65,7 +65,7 @@ _LUA = Path(__file__).with_name("queue_lib.lua").read_text()
 # What Redis says when a script of ours does what it must not: a bug, which no waiting mends.
 _OUR_FAULT = re.compile(r"(?:ERR )?(?:user_script|Error (?:running|compiling) script)|WRONGTYPE")
 # To more than ten arguments without a password Redis says this instead of NOAUTH.
-_NO_PASSWORD = "unauthenticated multibulk length"
+_NOT_LOGGED_IN = "unauthenticated multibulk length"
 _JOB_ID = re.compile(r"[!-~]{1,200}")
 
 
@@ -471,7 +471,7 @@ class Queue:
         except redis.ResponseError as error:
             if _OUR_FAULT.match(str(error)):
                 raise RuntimeError(f"the queue's script failed: {error}") from error
-            if _NO_PASSWORD in str(error):
+            if _NOT_LOGGED_IN in str(error):
                 raise WrongPassword("Authentication required.") from error
             raise
 

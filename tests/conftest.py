@@ -1,7 +1,8 @@
 """Fixtures for every test: the servers that `python3 dev.py test` has started, and a whole stack.
 
-`servers`, `redis_url` and `mongo_uri` share one Redis, one MongoDB and one bucket, without API or worker, and are
-emptied. `service` is a stack with servers of its own, so that a test that empties the shared ones does not disturb it.
+`servers`, `redis_url` and `mongo_uri` share one Redis, one MongoDB and one bucket, without API or worker; Redis is
+emptied, and each of pytest-xdist's processes has one of its own. `service` is a stack with servers of its own, so that
+a test that empties the shared ones does not disturb it.
 """
 
 import contextlib
@@ -16,18 +17,24 @@ import pytest
 import redis
 
 from storage import Storage
+from tests.redis_tools import OwnRedis
 from tests.support import Service, find_free_port, start_service, wait_until
-from tests.worker_tools import IdleWorker, Start, watched_idle_worker, worker_log, worker_process
+from tests.worker_tools import Start, worker_log, worker_process
 
 VARIABLES = ("UPSTASH_REDIS_URL", "MONGODB_URI", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 @pytest.fixture(scope="session")
-def servers() -> dict[str, str]:
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The variables that lead to the shared servers; they stand in the environment as well."""
     if any(name not in os.environ for name in VARIABLES):
         pytest.fail("These tests need servers: run `python3 dev.py test`, which starts them.", pytrace=False)
-    return {name: os.environ[name] for name in (*VARIABLES, "AWS_REGION", "S3_BUCKET")}
+    with contextlib.ExitStack() as ends:
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            server = OwnRedis(tmp_path_factory.mktemp("shared") / "redis")
+            ends.callback(server.kill)
+            os.environ["UPSTASH_REDIS_URL"] = server.url
+        yield {name: os.environ[name] for name in (*VARIABLES, "AWS_REGION", "S3_BUCKET")}
 
 
 @pytest.fixture
@@ -90,20 +97,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     stack.stop()
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What watches the idle worker comes last: the other tests fill its time."""
-    items.sort(key=lambda item: "idle_worker" in getattr(item, "fixturenames", ()))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def begin_early(request: pytest.FixtureRequest) -> None:
-    """The idle worker starts with the first test, if any test of this run asks for it."""
-    if any("idle_worker" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        request.getfixturevalue("idle_worker")
-
-
-@pytest.fixture(scope="session")
-def idle_worker(servers: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[IdleWorker]:
-    """worker.py itself with its real times, in front of a Redis of its own that is five milliseconds away."""
-    with watched_idle_worker(tmp_path_factory.mktemp("idle")) as idle:
-        yield idle
+    """For pytest-xdist: the longest come first, and what shares something that is dear stays together."""
+    names = ("test_crash", "test_cost", "test_hostile", "test_outages", "test_worker", "test_page", "test_dev")
+    items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else len(names))
+    for item in items:
+        shares = {"service", "outcomes", "stack", "browser"} & set(getattr(item, "fixturenames", ()))
+        if shares:
+            item.add_marker(pytest.mark.xdist_group("service" if "service" in shares else item.path.stem))

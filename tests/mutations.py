@@ -211,7 +211,7 @@ MUTATIONS = [
         "SIGTERM does not end the wait", "worker.py",
         "        if self.waiting:\n",
         "        if False:\n",
-        WORKER + "test_sigterm_ends_an_idle_worker_within_a_second",
+        WORKER + "test_sigterm_ends_an_idle_worker_in_the_middle_of_its_wait",
     ),
     Mutation(
         "a job is not given back at SIGTERM", "worker.py",
