@@ -638,7 +638,7 @@ def test(arguments: Sequence[str]) -> int:
         os.environ.pop(name, None)  # tests empty what they are given: they get servers of their own
     with tempfile.TemporaryDirectory(prefix="docdeck-test-") as folder, Stack(Path(folder)) as stack:
         stack.start_servers()
-        arguments = arguments or ["-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder"]  # half of it is waiting
+        arguments = arguments or ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]  # half of it is waiting
         note(f"--- pytest {' '.join(arguments)}")
         command = [str(BIN / "python"), "-m", "pytest", *arguments]
         pytest = subprocess.Popen(leashed(command), cwd=HERE, env={**os.environ, **stack.env})

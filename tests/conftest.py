@@ -97,12 +97,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     stack.stop()
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For pytest-xdist: the longest come first, and what shares something that is dear stays together."""
-    names = ("test_crash", "test_cost", "test_hostile", "test_outages", "test_worker", "test_page", "test_dev")
-    items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else len(names))
-    for item in items:
-        shares = {"service", "outcomes", "stack", "browser"} & set(getattr(item, "fixturenames", ()))
-        if shares:
-            item.add_marker(pytest.mark.xdist_group("service" if "service" in shares else item.path.stem))
+    """The longest files come first, so that pytest-xdist's processes end together."""
+    first = ("test_crash", "test_hostile", "test_outages", "test_worker", "test_cost", "test_dev", "test_network")
+    items.sort(key=lambda item: first.index(item.path.stem) if item.path.stem in first else len(first))
