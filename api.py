@@ -17,6 +17,7 @@ import traceback
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
+from urllib.parse import quote
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import (
@@ -29,6 +30,7 @@ from werkzeug.exceptions import (
     TooManyRequests,
 )
 
+import exports
 import queue_lib
 import storage
 from auth import Auth
@@ -179,13 +181,27 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
         last = found[most - 1] if len(found) > most else None
         return {"jobs": found[:most], "cursor": f"{last['createdAt']}.{last['jobId']}" if last else None}
 
-    @app.get("/api/jobs/<job_id>/result")
-    def job_result(job_id: str) -> Response:
+    def result_of(job_id: str) -> str:
         status = known(job_id)
         if status["status"] != "completed":
             raise coded(Conflict(f"The job has no result: it is {status['status']}."), "no_result")
-        response = Response(status["result"], mimetype="application/json")
+        return str(status["result"])
+
+    @app.get("/api/jobs/<job_id>/result")
+    def job_result(job_id: str) -> Response:
+        response = Response(result_of(job_id), mimetype="application/json")
         response.headers["Content-Disposition"] = f'attachment; filename="{job_id}.json"'
+        return response
+
+    @app.get("/api/jobs/<job_id>/deck.<kind>")
+    def job_deck(job_id: str, kind: str) -> Response:
+        if kind not in exports.KINDS:
+            raise coded(NotFound(f"A deck is one of {', '.join(exports.KINDS)}."), "unknown_deck")
+        result = json.loads(result_of(job_id))
+        body, mime = exports.deck(kind, result)
+        name = quote(exports.file_name(str(result.get("document_title")), kind), safe="")
+        response = Response(body, content_type=mime)
+        response.headers["Content-Disposition"] = f"attachment; filename=\"deck.{kind}\"; filename*=UTF-8''{name}"
         return response
 
     @app.get("/api/jobs/<job_id>/file")

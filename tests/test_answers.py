@@ -42,7 +42,8 @@ def test_openapi_describes_every_route_and_no_other(app: Flask) -> None:
     }
     routes = set()
     for rule in app.url_map.iter_rules():
-        path = re.sub(r"<(?:path:)?job_id>", "{jobId}", rule.rule).replace("<path:user>", "{userId}")
+        path = re.sub(r"<(?:path:)?job_id>", "{jobId}", rule.rule).replace("<kind>", "{kind}")
+        path = path.replace("<path:user>", "{userId}")
         routes |= {f"{method} {path}" for method in (rule.methods or set()) & METHODS}
     assert listed == routes - {"GET /static/<path:filename>"}
 

@@ -10,14 +10,18 @@ from tests.make_hashes import FILES, without_hashes
 from tests.support import ROOT, running_api
 
 README = (ROOT / "README.md").read_text()
-SERVICE = ("api", "auth", "forms", "uploads", "outbound", "webhooks", "queue_lib", "storage", "worker", "monitoring")
+SERVICE = (
+    *("api", "auth", "forms", "uploads", "exports", "outbound", "webhooks", "queue_lib", "storage", "worker"),
+    "monitoring",
+)
 MAY_IMPORT = {
-    "api": {"auth", "forms", "uploads", "webhooks", "queue_lib", "storage", "monitoring"},
+    "api": {"exports", "auth", "forms", "uploads", "webhooks", "queue_lib", "storage", "monitoring"},
     "auth": set(),
     "forms": {"auth", "outbound", "webhooks", "queue_lib", "storage"},
     "uploads": {"forms", "webhooks", "queue_lib", "storage", "monitoring"},
     "webhooks": {"outbound", "queue_lib", "monitoring"},
     "outbound": set(),
+    "exports": set(),
     "worker": {"queue_lib", "storage", "monitoring", "pipeline", "webhooks"},
     "queue_lib": set(),
     "storage": {"outbound"},
@@ -63,7 +67,8 @@ def test_every_route_of_the_api_stands_in_readme_and_the_reverse(
     routes = set()
     with running_api() as app:
         for rule in app.url_map.iter_rules():
-            path = re.sub("<(?:path:)?job_id>", "{jobId}", rule.rule).replace("<path:user>", "{userId}")
+            path = re.sub("<(?:path:)?job_id>", "{jobId}", rule.rule).replace("<kind>", "{kind}")
+            path = path.replace("<path:user>", "{userId}")
             path = path.replace("<path:filename>", "")
             routes |= {f"{method} {path}" for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
     table = README.partition("\n## The API\n")[2].partition("\n## ")[0]
