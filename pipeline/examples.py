@@ -78,7 +78,7 @@ def quality(sentence: Sentence) -> float:
     if words and words[0].lower() in _POINTS_BACK:
         value -= 0.7
     if not sentence.text.endswith((".", "!", ".”", '."')):
-        value -= 1.0
+        value -= 2.0 if sentence.text.endswith(":") else 1.0
     if "{" in sentence.text or "}" in sentence.text or "::" in sentence.text:
         value -= 5.0  # would break the cloze
     return value

@@ -77,6 +77,30 @@ def test_a_phrase_without_entry_and_definition_has_the_gloss_of_its_head_noun(
     assert card["meaning"].startswith("cost: ")
 
 
+def test_an_abbreviation_means_what_the_document_writes_out_and_so_do_phrases_with_it() -> None:
+    found = cards_of(
+        "The Office of Special Tests (OST) is small. The OST has a chief. Nurses like it, and keep the OST score."
+        " A low OST score is rare. They sent the OST score home when the OST was shut."
+    )
+    assert (found["OST"]["meaning"], found["OST"]["definition_source"]) == ("Office of Special Tests", "document")
+    assert found["OST score"]["meaning"] == "Office of Special Tests score"
+    assert found["OST score"]["definition_source"] == "document"
+
+
+def test_an_abbreviation_has_the_entry_of_its_long_form_and_not_of_another_word() -> None:
+    text = "They have magnetic resonance imaging (MRI). An MRI is loud. The MRI was paid for. Each MRI takes an hour. "
+    words = CompletePipeline12Stages().process_document(text * 2, "id", "title", 0, 40)["flashcards"]
+    card = next(card for card in words if card["word"] == "MRI")
+    assert card["meaning"].startswith("magnetic resonance imaging: the use of nuclear magnetic resonance")
+    assert card["definition_source"] == "WordNet 3.0"
+
+
+def test_a_compound_that_no_dictionary_has_has_the_gloss_of_its_second_word() -> None:
+    found = cards_of("The flightcrew slept. Each flightcrew was tired, and the pilot told the flightcrew to wait. " * 2)
+    assert found["flightcrew"]["meaning"].startswith("crew: ")
+    assert found["flightcrew"]["definition_source"] == "head noun"
+
+
 def test_a_linking_phrase_has_a_meaning_of_our_own(cards: dict[str, dict[str, Any]]) -> None:
     card = cards["in accordance with"]
     assert (card["meaning"], card["definition_source"]) == ("as a rule, law or wish says", "Docdeck")

@@ -82,3 +82,17 @@ def test_where_common_nouns_are_written_with_capitals_they_are_no_names() -> Non
     )
     assert {"power", "tax", "money", "office", "order", "vote"} <= keys(text.merged.candidates).keys()
     assert not {"power", "tax", "money", "office", "order", "vote"} & names(text)
+
+
+def test_an_adjective_that_only_stands_in_names_is_no_word() -> None:
+    text = read("The law of the United Towns is old.", "They serve the United Towns.", "A united family sings.")
+    assert ("united",) in text.merged.candidates.keys
+    text = read("The law of the United Towns is old.", "They serve the United Towns.")
+    assert ("united",) not in text.merged.candidates.keys
+
+
+def test_a_word_that_is_a_name_first_and_never_written_small_is_a_name() -> None:
+    text = read("The law says that Congress has power.", "They asked Congress for help.")
+    assert text.merged.names[text.merged.candidates.keys.index(("congress",))]
+    text = read("The law says that Congress has power.", "They met at a congress of nurses.")
+    assert not text.merged.names[text.merged.candidates.keys.index(("congress",))]
