@@ -21,10 +21,15 @@ _LONGEST_TEXT = 600  # characters of an example, whatever else
 _LOOKED_AT = 40  # sentences among which the example is chosen, evenly from all with the term
 _SECOND_SENTENCE = re.compile(r"\w{3}[.!?] \w")  # not {3,}: a long word would cost its length squared
 _REFERENCE = re.compile(
-    r"\bet al\b|\[\d+(?:, ?\d+)*\]|\b(?:doi|ISBN|ISSN|arXiv|Proceedings|pp\.|vol\.)|https?:|www\.|\(\d{4}[a-z]?\)", re.I
+    r"\bet al\b|\[\d+(?:, ?\d+)*\]|\b(?:doi|ISBN|ISSN|arXiv|Proceedings|pp\.|vol\.)|https?:|www\.|%20"
+    r"|\(\d{4}[a-z]?\)",
+    re.I,
 )
 _CAPTION = re.compile(r"(?:figure|fig\.|table|exhibit|box|chart|appendix|note|source|example|see)\b[\s\d.:]", re.I)
-_POINTS_BACK = word_set("this these those it they he she such its their his her that both which")  # as a first word
+_POINTS_BACK = word_set(  # as a first word
+    "this these those it they he she such its their his her that both which but and so thus hence therefore however"
+    " namely moreover furthermore nevertheless"
+)
 
 
 def pattern_of(text: str) -> re.Pattern[str]:

@@ -11,7 +11,7 @@ a `property` or a `connector`.
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from pipeline.english import CLOSED_CLASSES, zipf
 from pipeline.graph import Topic
 from pipeline.pronunciation import american, british
 from pipeline.senses import Choice, Senses
-from pipeline.terms import Scored, Term, in_subject
+from pipeline.terms import Scored, Term, in_subject, speaks_of
 from pipeline.tokens import Flags, Tokens
 from pipeline.wordnet import ADJECTIVE, ADVERB, NOUN, PARTS_OF_SPEECH, SOURCE, VERB, Synset, open_wordnet
 
@@ -142,7 +142,7 @@ def _meaning(term: Term, senses: Senses, material: Material, long_forms: Mapping
     stands_for = long_forms.get(text)
     entry = (stands_for.lower(), NOUN) if stands_for else _entry(term, material.tokens)
     if entry and open_wordnet().has(*entry):
-        choice = senses.choose(*entry, candidate.places, term.is_name)
+        choice = _choose(senses, *entry, term, material.tokens)
         label = f"{stands_for}: " if stands_for else "" if entry[1] == candidate.part_of_speech else f"({entry[1]}) "
         return Meaning(label + _glosses(choice), SOURCE, choice.senses[0][0], choice.fit)
     mined = stands_for or definitions.mine(candidate.places, material.sentences) or _spelled_out(text, long_forms)
@@ -151,8 +151,15 @@ def _meaning(term: Term, senses: Senses, material: Material, long_forms: Mapping
     head = _head(candidate.key)
     if head is None or (term.is_name and len(candidate.key) == 1):
         return Meaning(None, None, None, {})
-    choice = senses.choose(head, NOUN, candidate.places, term.is_name)
+    choice = _choose(senses, head, NOUN, term, material.tokens)
     return Meaning(f"{head}: {choice.senses[0][0].gloss}", HEAD_NOUN, None, {})
+
+
+def _choose(senses: Senses, lemma: str, part_of_speech: str, term: Term, tokens: Tokens) -> Choice:
+    """The term's senses without those of subjects that the document does not speak of, if any are left."""
+    choice = senses.choose(lemma, part_of_speech, term.candidate.places, term.is_name)
+    likely = tuple(entry for entry in choice.senses if speaks_of(entry[0], tokens))
+    return replace(choice, senses=likely) if likely else choice
 
 
 def _spelled_out(text: str, long_forms: Mapping[str, str]) -> str | None:

@@ -55,8 +55,9 @@ def british(text: str, part_of_speech: str) -> str:
 
 
 def _spelled(text: str) -> str:
-    """Abbreviations of two and three capitals letter by letter; longer ones may be words ("NASA")."""
-    return re.sub(r"\b[A-Z]{2,3}\b", lambda match: " ".join(match[0]), text)
+    """Abbreviations of two and three capitals letter by letter; longer ones may be words ("NASA"). An A alone would be
+    the article."""
+    return re.sub(r"\b[A-Z]{2,3}\b", lambda match: " ".join(match[0]).replace("A", "ay"), text)
 
 
 @lru_cache(_KEPT)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.candidates import COLLOCATION, KINDS, LINKING, NOUN_PHRASE, PHRASAL_VERB, PHRASE, SINGLE_WORD, WORD
-from pipeline.context import HEADING, Sentence
+from pipeline.context import HEADING, SENTENCE, Sentence
 from pipeline.definitions import mine
 from pipeline.english import GENERIC_ADJECTIVES, is_common_word, word_set, zipf
 from pipeline.merge import Merged
@@ -32,7 +32,7 @@ _KNOWN_OF_THREE = 2
 _ASKED = 400  # phrases that no dictionary has, of which the document is asked what they mean
 _SAME_HEAD = 2  # phrases with one head noun, of those without a meaning
 # A phrase counts less there that comes but once, or hardly ever stands by itself, being a piece of a longer one
-# ("federal aviation").
+# ("federal aviation"), or is a name that no dictionary has, or stands in no whole sentence.
 _ONCE, _PIECE, _ALONE = 0.5, 0.3, 0.2
 _SUBJECT = re.compile(r"\((?:\w+ )*(\w+)\)")  # before a gloss: "(music) the relative duration of a note"
 _POINTING = word_set("this that these those such its their his her our your my")  # "run this query" is no collocation
@@ -151,24 +151,31 @@ def _values(
     interest = np.array([_interest(merged, number) for number in words.tolist()])
     values[words] *= 0.1
     phrases = np.flatnonzero(behind & ~single)
-    values[phrases] *= _worth(merged, phrases)
+    worth = _worth(tokens, sentences, merged)
+    values[phrases] *= worth[phrases]
     values[phrases] *= min(1.0, 0.99 * level / max(values[phrases].max(initial=0.0), 1e-9))
     values[_mixed(tokens, sentences, merged, phrases, values)] = np.sort(values[phrases])[::-1]
     rising = words[interest > 0][np.lexsort((words[interest > 0], -(interest * scores[words])[interest > 0]))]
     values[rising] = level * _falling(len(rising))
     for kind, share in _OTHERS.items():
         these = np.flatnonzero(found.kinds == kind)
-        worth = _association(tokens, merged, these) if kind == COLLOCATION else np.log1p(found.frequencies[these])
-        best = these[worth > 0][np.lexsort((these[worth > 0], -worth[worth > 0]))][: share * max_phrases // 40]
+        often = _association(tokens, merged, these) if kind == COLLOCATION else np.log1p(found.frequencies[these])
+        order = np.lexsort((these, -(often * worth[these])))
+        best = these[order[often[order] > 0]][: share * max_phrases // 40]
         values[best] = level * _falling(len(best))
     return values
 
 
-def _worth(merged: Merged, phrases: Numbers) -> NDArray[np.float64]:
-    """How much less than its score each of these phrases counts."""
+def _worth(tokens: Tokens, sentences: Sequence[Sentence], merged: Merged) -> NDArray[np.float64]:
+    """How much less than its score each candidate counts."""
     found = merged.candidates
-    alone = found.share(found.alone)[phrases] if len(found) else np.ones(0)
-    return np.where(found.frequencies[phrases] == 1, _ONCE, 1.0) * np.where(alone < _ALONE, _PIECE, 1.0)
+    if not len(found):
+        return np.ones(0)
+    whole = np.array([sentence.kind == SENTENCE for sentence in sentences], bool)
+    no_example = found.total(whole[tokens.sentence[found.at]]) == 0
+    name = merged.names & np.array([lemma is None for lemma in found.lemmas], bool)
+    poor = no_example | name | (found.share(found.alone) < _ALONE)
+    return np.where(found.frequencies == 1, _ONCE, 1.0) * np.where(poor, _PIECE, 1.0)
 
 
 def _mixed(
@@ -209,13 +216,16 @@ def _is_entry(tokens: Tokens, merged: Merged, number: int) -> bool:
 
 
 def in_subject(lemma: str, part_of_speech: str, tokens: Tokens) -> bool:
-    """Whether a term can mean in this document what WordNet says: a phrase of one meaning that belongs to a subject
-    ("time value": "(music) the relative duration ...") needs that subject's name, or a word like it."""
+    """Whether a phrase can mean in this document what WordNet says, if that is but one thing."""
     offsets = open_wordnet().senses(lemma, part_of_speech)
-    subject = _SUBJECT.match(open_wordnet().synset(offsets[0], part_of_speech).gloss) if len(offsets) == 1 else None
-    if subject is None or " " not in lemma:
-        return True
-    return any(word.startswith(subject[1][:5]) for word in tokens.words)
+    return " " not in lemma or len(offsets) > 1 or speaks_of(open_wordnet().synset(offsets[0], part_of_speech), tokens)
+
+
+def speaks_of(synset: Synset, tokens: Tokens) -> bool:
+    """Whether a document may have a meaning: one that belongs to a subject ("time value": "(music) the relative
+    duration ...") needs that subject's name, or a word like it."""
+    subject = _SUBJECT.match(synset.gloss)
+    return subject is None or any(word.startswith(subject[1][:5].lower()) for word in tokens.words)
 
 
 def _falling(count: int) -> NDArray[np.float64]:
@@ -283,8 +293,8 @@ def _form_shown(sentences: Sequence[Sentence], candidate: Candidate, is_name: bo
     if forms[base] >= 2 or forms[base] * 5 >= forms.total():
         text = base
     else:  # the shortest first: "took a decision" rather than "took the following decision", and "take" if it is there
-        first = (f"{candidate.key[0]} ",) if candidate.part_of_speech == VERB else ""
-        text = max(forms, key=lambda form: (-form.count(" "), form.startswith(first), forms[form], form))
+        verb = f"{candidate.key[0]} " if candidate.part_of_speech == VERB else ""
+        text = max(forms, key=lambda form: (-form.count(" "), form.startswith(verb), forms[form], form))
     spelled = max((form for form in written if form.lower() == text), key=lambda form: (written[form], form))
     if is_name:
         return spelled

@@ -51,7 +51,7 @@ UNKNOWN = ("granite roof", "copper wall", "violet cellar", "oak house", "marble 
 def behind_the_first(phrases: tuple[str, ...], *sentences: str) -> list[str]:
     """How phrases are ranked of which the scores fall, behind ten words with higher ones."""
     text = read(*(f"They saw the {word} again." for word in FIRST), *sentences)
-    scores = np.zeros(len(text.merged.candidates))
+    scores = np.zeros(len(text.merged.candidates), np.float32)
     for number, key in enumerate(text.merged.candidates.keys):
         name = " ".join(key)
         scores[number] = 0.9 if name in FIRST else 0.5 - 0.01 * phrases.index(name) if name in phrases else 0.0
