@@ -137,6 +137,52 @@ sooner or later: at some time that is not known, but certainly
 step by step: slowly, one stage after another
 with the exception of: but not including
 due to: because of
+apart from: except; not counting
+aside from: except; not counting
+as of: from this date on; at this date
+at best: if everything is as good as it can be
+at odds with: not agreeing with
+at the discretion of: as this person thinks right
+at the request of: because this person asked
+by default: if nobody chooses anything else
+by reason of: because of
+by virtue of: because of; by having this quality or right
+by way of: as a kind of; through
+contrary to: in opposition to; not as this says
+for lack of: because there is not enough
+given that: because it is known that
+if any: though perhaps there is none
+in any event: whatever happens or has happened
+in excess of: more than
+in exchange for: as what is given or done for this
+in keeping with: right or suitable for; agreeing with
+in lieu of: instead of
+in return for: as what is given or done for this
+in so far as: to the degree that
+in support of: in order to help or agree with
+in the absence of: where this is missing; without
+in the course of: during
+in the face of: in spite of; when meeting with this danger or difficulty
+in the interest of: in order to help or bring about
+in the process of: in the middle of doing
+in the wake of: after, and often because of
+in view of: because of; considering
+irrespective of: without being influenced by; whatever this may be
+let alone: and even less
+not to mention: and also, which matters even more
+on account of: because of
+on average: as a middle value; usually
+on condition that: only if
+on the grounds that: for the reason that
+on the part of: done or felt by
+on the whole: when everything is considered; mostly
+owing to: because of
+so as to: in order to
+thus far: until now
+to the extent that: so far as; to the degree that
+until such time as: until
+whether or not: in this case and in the other as well
+with a view to: hoping or planning to
 """.splitlines()
 )
 

@@ -28,7 +28,7 @@ from pipeline.graph import Topic
 from pipeline.pronunciation import american, british
 from pipeline.senses import Choice, Senses
 from pipeline.terms import Scored, Term, in_subject, speaks_of
-from pipeline.tokens import Flags, Tokens
+from pipeline.tokens import Tokens
 from pipeline.wordnet import ADJECTIVE, ADVERB, NOUN, PARTS_OF_SPEECH, SOURCE, VERB, Synset, open_wordnet
 
 HEAD_NOUN = "head noun"
@@ -68,7 +68,7 @@ def make_cards(
     best = max((entry.score for entry in chosen), default=1.0) or 1.0
     senses = Senses(material.tokens, material.dense)
     used: Counter[int] = Counter()
-    verbs = examples.with_verbs(material.tokens)
+    marks = examples.Marks.of(material.tokens)
     long_forms = abbreviations(material.sentences)
     places = {
         member: (number, rank) for number, topic in enumerate(topics) for rank, member in enumerate(topic.members)
@@ -76,7 +76,7 @@ def make_cards(
     cards = []
     for number, entry in enumerate(chosen):
         cluster, rank = places[number]
-        card = _card(entry, _meaning(entry.term, senses, material, long_forms), material, verbs, used)
+        card = _card(entry, _meaning(entry.term, senses, material, long_forms), material, marks, used)
         members = [chosen[member].term.text for member in topics[cluster].members]
         card |= {"importance_score": round(entry.score / best, 4)}
         card |= {"cluster_id": cluster, "cluster_name": members[0], "cluster_rank": rank + 1}
@@ -92,9 +92,11 @@ def make_cards(
     return cards
 
 
-def _card(entry: Scored, meaning: Meaning, material: Material, verbs: Flags, used: Counter[int]) -> dict[str, Any]:
+def _card(
+    entry: Scored, meaning: Meaning, material: Material, marks: examples.Marks, used: Counter[int]
+) -> dict[str, Any]:
     term, candidate = entry.term, entry.term.candidate
-    number = examples.choose(term, material.sentences, verbs, used, meaning.fit)
+    number = examples.choose(term, material.sentences, marks, used, meaning.fit)
     used[number] += 1
     pattern = examples.pattern_of(term.text)
     example = examples.shown(material.sentences[number].text, pattern)
@@ -148,8 +150,9 @@ def _meaning(term: Term, senses: Senses, material: Material, long_forms: Mapping
     mined = stands_for or definitions.mine(candidate.places, material.sentences) or _spelled_out(text, long_forms)
     if mined:
         return Meaning(mined, definitions.MINED, None, {})
-    head = _head(candidate.key)
-    if head is None or (term.is_name and len(candidate.key) == 1):
+    # "JavaScript" is no kind of script.
+    head = _head(candidate.key) if text.islower() or len(candidate.key) > 1 else None
+    if head is None:
         return Meaning(None, None, None, {})
     choice = _choose(senses, head, NOUN, term, material.tokens)
     return Meaning(f"{head}: {choice.senses[0][0].gloss}", HEAD_NOUN, None, {})

@@ -38,7 +38,13 @@ _LINKING = (
     " at most; at the same time; to some extent; by contrast; by no means; under no circumstances; up to date;"
     " a variety of; a wide range of; a great deal of; a series of; the extent to which; as a whole; at all times;"
     " from time to time; in the long run; in the meantime; no longer; no later than; nothing but; once again;"
-    " over time; per se; sooner or later; step by step; with the exception of"
+    " over time; per se; sooner or later; step by step; with the exception of; due to; apart from; aside from; as of;"
+    " at best; at odds with; at the discretion of; at the request of; by default; by reason of; by virtue of; by way"
+    " of; contrary to; for lack of; given that; if any; in any event; in excess of; in exchange for; in keeping with;"
+    " in lieu of; in return for; in so far as; in support of; in the absence of; in the course of; in the face of; in"
+    " the interest of; in the process of; in the wake of; in view of; irrespective of; let alone; not to mention; on"
+    " account of; on average; on condition that; on the grounds that; on the part of; on the whole; owing to; so as"
+    " to; thus far; to the extent that; until such time as; whether or not; with a view to"
 )
 _LINKS = frozenset(tuple(link.split()) for link in _LINKING.split("; "))
 

@@ -32,8 +32,9 @@ _KNOWN_OF_THREE = 2
 _ASKED = 400  # phrases that no dictionary has, of which the document is asked what they mean
 _SAME_HEAD = 2  # phrases with one head noun, of those without a meaning
 # A phrase counts less there that comes but once, or hardly ever stands by itself, being a piece of a longer one
-# ("federal aviation"), or is a name that no dictionary has, or stands in no whole sentence.
-_ONCE, _PIECE, _ALONE = 0.5, 0.3, 0.2
+# ("federal aviation"), or is a name that no dictionary has, or stands in no whole
+# sentence that can be read at once.
+_ONCE, _PIECE, _ALONE, _LONGEST = 0.5, 0.3, 0.2, 45
 _SUBJECT = re.compile(r"\((?:\w+ )*(\w+)\)")  # before a gloss: "(music) the relative duration of a note"
 _POINTING = word_set("this that these those such its their his her our your my")  # "run this query" is no collocation
 _LOOKED_AT = 300  # occurrences that decide on a form
@@ -161,7 +162,7 @@ def _values(
         these = np.flatnonzero(found.kinds == kind)
         often = _association(tokens, merged, these) if kind == COLLOCATION else np.log1p(found.frequencies[these])
         order = np.lexsort((these, -(often * worth[these])))
-        best = these[order[often[order] > 0]][: share * max_phrases // 40]
+        best = these[order[(often[order] > 0) & (worth[these][order] > _PIECE)]][: share * max_phrases // 40]
         values[best] = level * _falling(len(best))
     return values
 
@@ -171,7 +172,7 @@ def _worth(tokens: Tokens, sentences: Sequence[Sentence], merged: Merged) -> NDA
     found = merged.candidates
     if not len(found):
         return np.ones(0)
-    whole = np.array([sentence.kind == SENTENCE for sentence in sentences], bool)
+    whole = np.array([sentence.kind == SENTENCE for sentence in sentences], bool) & (np.diff(tokens.starts) <= _LONGEST)
     no_example = found.total(whole[tokens.sentence[found.at]]) == 0
     name = merged.names & np.array([lemma is None for lemma in found.lemmas], bool)
     poor = no_example | name | (found.share(found.alone) < _ALONE)
@@ -244,8 +245,10 @@ def _interest(merged: Merged, number: int) -> float:
 
 def _association(tokens: Tokens, merged: Merged, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
     """How much oftener verb and noun come together than by chance, times how often; more if they are an idiom of
-    WordNet's, 0 if there is no saying what the noun means."""
+    WordNet's, 0 if there is no saying what the noun means or if they are rather two nouns ("edit code")."""
     found = merged.candidates
+    nouns = np.flatnonzero(found.kinds == NOUN_PHRASE)
+    as_nouns = dict(zip((found.keys[number] for number in nouns), found.frequencies[nouns].tolist(), strict=True))
     counts = np.bincount(tokens.lemmas, minlength=len(tokens.words))
     free = tokens.of_words(lambda word: word not in _POINTING)
     often = found.total(free[np.minimum(found.at + 1, len(tokens) - 1)])[numbers]
@@ -253,6 +256,7 @@ def _association(tokens: Tokens, merged: Merged, numbers: NDArray[np.int64]) -> 
     has = open_wordnet().has
     keys = [found.keys[number] for number in numbers.tolist()]
     weight = np.array([(1 + 2 * has(" ".join(key), VERB)) * has(key[1], NOUN) for key in keys], np.float64)
+    weight *= 2 * np.array([as_nouns.get(key, 0) for key in keys]) < found.frequencies[numbers]
     return weight * often * np.log(np.maximum(often / np.maximum(by_chance, 1e-9), 1.0))
 
 
@@ -279,8 +283,8 @@ def _places(tokens: Tokens, merged: Merged, number: int) -> list[tuple[int, int,
 
 
 def _form_shown(sentences: Sequence[Sentence], candidate: Candidate, is_name: bool) -> str:
-    """The base form if the document uses it more than by chance, else the commonest of the shortest; in small letters
-    but for names and abbreviations."""
+    """The base form if the document uses it more than by chance, and often enough for a choice of examples, else the
+    commonest of the shortest; in small letters but for names and abbreviations."""
     written: Counter[str] = Counter()
     forms: Counter[str] = Counter()
     for number, first, last in candidate.places[:_LOOKED_AT]:
@@ -290,7 +294,7 @@ def _form_shown(sentences: Sequence[Sentence], candidate: Candidate, is_name: bo
         # What stands within a sentence says most about capitals.
         written[form] += 1 if sentence.kind == HEADING or first == 0 else 1000
     base = " ".join(candidate.key)
-    if forms[base] >= 2 or forms[base] * 5 >= forms.total():
+    if forms[base] * (10 if forms[base] >= 2 else 5) >= forms.total():
         text = base
     else:  # the shortest first: "took a decision" rather than "took the following decision", and "take" if it is there
         verb = f"{candidate.key[0]} " if candidate.part_of_speech == VERB else ""

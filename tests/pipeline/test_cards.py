@@ -101,6 +101,33 @@ def test_a_compound_that_no_dictionary_has_has_the_gloss_of_its_second_word() ->
     assert found["flightcrew"]["definition_source"] == "head noun"
 
 
+def test_a_name_has_no_gloss_of_its_second_word() -> None:
+    found = cards_of("Much JavaScript is in it. Old JavaScript is slow, and JavaScript was made in a week. " * 2)
+    assert found["JavaScript"]["meaning"] is None
+
+
+def test_a_sense_of_a_subject_that_the_document_does_not_speak_of_is_left_out() -> None:
+    text = "The river process was slow. They say that a river process is long. They saw the river process."
+    assert "(psychology)" not in cards_of(text)["river process"]["meaning"]
+
+
+@pytest.mark.parametrize(
+    "worse",
+    [
+        "If the valve was closed by the keeper of the old town mill in spring.",
+        "The cheap valve spring of the mill was made of brass by the keeper in town.",
+        "The valve [shown here] was made of brass by the keeper of the old mill.",
+        "But the valve was closed in May by the keeper of the old town mill.",
+        "Springs, and the valve that was closed by the keeper of the old town mill.",
+        "The keeper of the old mill opened the valve in the following way:",
+    ],
+)
+def test_an_example_is_a_sentence_of_its_own_with_the_term_for_itself(worse: str) -> None:
+    good = "The keeper of the old mill opened the valve in May and shut it in June."
+    for text in (f"{worse}\n\n{good}", f"{good}\n\n{worse}"):
+        assert cards_of(text + "\n\nNobody else lived in the little town by the sea.")["valve"]["example"] == good
+
+
 def test_a_linking_phrase_has_a_meaning_of_our_own(cards: dict[str, dict[str, Any]]) -> None:
     card = cards["in accordance with"]
     assert (card["meaning"], card["definition_source"]) == ("as a rule, law or wish says", "Docdeck")
