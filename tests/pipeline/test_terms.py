@@ -56,7 +56,7 @@ def behind_the_first(phrases: tuple[str, ...], *sentences: str) -> list[str]:
         name = " ".join(key)
         scores[number] = 0.9 if name in FIRST else 0.5 - 0.01 * phrases.index(name) if name in phrases else 0.0
     ranked = rank(text.tokens, text.sentences, text.merged, Scores(scores, np.zeros(len(scores), np.int64)), 40, 10)
-    return [entry.term.text for entry in ranked if entry.term.text in phrases]
+    return [entry.term.text for entry in ranked if entry.term.text.lower() in phrases]
 
 
 def test_behind_the_first_ten_two_of_three_phrases_are_in_a_dictionary_while_there_are_any() -> None:
@@ -85,6 +85,28 @@ def test_a_piece_of_a_longer_phrase_counts_less() -> None:
     phrases = ("marble kitchen", "copper wall")
     pieces = (f"They saw a marble kitchen {thing} in the dark." for thing in ("cellar", "roof", "bag", "house"))
     assert behind_the_first(phrases, *pieces, "They saw a copper wall.", "The copper wall fell.")[0] == "copper wall"
+
+
+def test_a_name_and_what_stands_in_no_whole_sentence_count_less() -> None:
+    phrases = ("silver gate", "copper wall", "marble kitchen")
+    lines = ("They saw the Silver Gate.", "a copper wall in the dark", "They saw a marble kitchen.")
+    assert behind_the_first(phrases, *lines) == ["marble kitchen", "Silver Gate", "copper wall"]
+
+
+def test_a_phrasal_verb_needs_a_whole_sentence_that_can_be_read_at_once() -> None:
+    long = "They carried out the plan " + "and the man of the house sat by the sea in the sun " * 5 + "again."
+    assert "carried out" not in terms(read(long))
+    assert "carried out" not in terms(read("those who carried out the plan"))
+    assert "carried out" in terms(read("They carried out the plan."))
+
+
+def test_of_collocations_an_idiom_comes_first_and_two_nouns_are_none() -> None:
+    lines = ("We carry the stones. They carry the stones.", "They take advantage of it. They take advantage of him.")
+    found = [term for term, kind in terms(read(*lines)).items() if kind == "collocation"]
+    assert found == ["take advantage", "carry the stones"]
+    lines = ("They report the codes. We report the codes.", "The report code is old. They saw a report code.")
+    assert "report the codes" in terms(read(lines[0]))
+    assert "report the codes" not in terms(read(*lines))
 
 
 def test_an_entry_of_a_subject_that_the_document_does_not_speak_of_is_none() -> None:
@@ -128,6 +150,12 @@ def test_the_base_form_is_shown_if_the_document_uses_it_and_else_the_commonest_t
     found = terms(read("The storm drains were full of leaves."))
     assert "storm drains" in found
     assert "storm drain" not in found
+
+
+def test_a_base_form_that_is_rare_is_not_shown() -> None:
+    often = "They saw the storm drains again. " * 25
+    assert "storm drains" in terms(read(f"A storm drain is here. They fell into a storm drain. {often}"))
+    assert "storm drain" in terms(read(f"A storm drain is here. They fell into a storm drain. {often[:300]}"))
 
 
 def test_capitals_are_kept_by_abbreviations_and_names_within_a_term_only() -> None:
