@@ -96,8 +96,12 @@ def quality(sentence: Sentence) -> float:
     odd = sum(1 for token in sentence.tokens if not token[0].isalpha() and token not in ",.'’\"“”-")
     capitals = sum(1 for word in words[1:] if word[0].isupper())
     value -= 4.0 * odd / (len(sentence.tokens) or 1) + 3.0 * capitals / (len(words) or 1)
-    if _SECOND_SENTENCE.search(sentence.text) or _TORN.match(sentence.text) or _CLAUSE.match(sentence.text):
+    if _SECOND_SENTENCE.search(sentence.text):
         value -= 2.0
+    if _TORN.match(sentence.text) or _CLAUSE.match(sentence.text):
+        value -= 3.0
+    if any("/" in word for word in words):
+        value -= 0.5
     if _REFERENCE.search(sentence.text) or _CAPTION.match(sentence.text):
         value -= 2.0
     if words and words[0].lower() in _POINTS_BACK:
