@@ -29,7 +29,8 @@ _RARE, _EVERYDAY = 1.6, 4.3  # Zipf: below stand misprints, above what every adv
 # Of the phrases behind the first ten so many of three have a meaning of their own, if the document has them: what is
 # known elsewhere is met again, but a document's own terms are not to be crowded out by it.
 _KNOWN_OF_THREE = 2
-_ASKED = 400  # phrases that no dictionary has, of which the document is asked what they mean
+_MIXED = 1000  # phrases so
+_ASKED = 400  # of these, which the document is asked for if no dictionary has them
 _SAME_HEAD = 2  # phrases with one head noun, of those without a meaning
 # A phrase counts less there that comes but once, or hardly ever stands by itself, being a piece of a longer one
 # ("federal aviation"), or is a name that no dictionary has, or stands in no whole
@@ -155,7 +156,8 @@ def _values(
     worth = _worth(tokens, sentences, merged)
     values[phrases] *= worth[phrases]
     values[phrases] *= min(1.0, 0.99 * level / max(values[phrases].max(initial=0.0), 1e-9))
-    values[_mixed(tokens, sentences, merged, phrases, values)] = np.sort(values[phrases])[::-1]
+    best = phrases[np.lexsort((phrases, -values[phrases]))][: max(_MIXED, 3 * max_phrases)]
+    values[_mixed(tokens, sentences, merged, best)] = values[best]
     rising = words[interest > 0][np.lexsort((words[interest > 0], -(interest * scores[words])[interest > 0]))]
     values[rising] = level * _falling(len(rising))
     for kind, share in _OTHERS.items():
@@ -179,16 +181,14 @@ def _worth(tokens: Tokens, sentences: Sequence[Sentence], merged: Merged) -> NDA
     return np.where(found.frequencies == 1, _ONCE, 1.0) * np.where(poor, _PIECE, 1.0)
 
 
-def _mixed(
-    tokens: Tokens, sentences: Sequence[Sentence], merged: Merged, phrases: Numbers, values: NDArray[np.float64]
-) -> list[int]:
-    """The phrases with the best first, but _KNOWN_OF_THREE that WordNet or the document explains to each three; of the
-    others those with a new head noun before those that vary one."""
+def _mixed(tokens: Tokens, sentences: Sequence[Sentence], merged: Merged, phrases: Numbers) -> list[int]:
+    """The phrases, which come the best first, with _KNOWN_OF_THREE that WordNet or the document explains to each three;
+    of the others those with a new head noun before those that vary one."""
     known: list[int] = []
     others: list[int] = []
     again: list[int] = []
     heads: Counter[str] = Counter()
-    for place, number in enumerate(phrases[np.lexsort((phrases, -values[phrases]))].tolist()):
+    for place, number in enumerate(phrases.tolist()):
         if _is_entry(tokens, merged, number) or (place < _ASKED and _is_defined(tokens, sentences, merged, number)):
             known.append(number)
             continue
