@@ -101,7 +101,7 @@ def quality(sentence: Sentence) -> float:
     if _TORN.match(sentence.text) or _CLAUSE.match(sentence.text):
         value -= 3.0
     if any("/" in word for word in words):
-        value -= 0.5
+        value -= 1.0
     if _REFERENCE.search(sentence.text) or _CAPTION.match(sentence.text):
         value -= 2.0
     if words and words[0].lower() in _POINTS_BACK:
