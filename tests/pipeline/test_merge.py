@@ -96,3 +96,8 @@ def test_a_word_that_is_a_name_first_and_never_written_small_is_a_name() -> None
     assert text.merged.names[text.merged.candidates.keys.index(("congress",))]
     text = read("The law says that Congress has power.", "They met at a congress of nurses.")
     assert not text.merged.names[text.merged.candidates.keys.index(("congress",))]
+
+
+def test_a_place_is_one_with_a_hyphen_too() -> None:
+    text = read("The ship sails for New-York at noon.", "They came to New-York in May.", "It left New-York again.")
+    assert not {("new-york",), ("new", "york")} & {*text.merged.candidates.keys}
