@@ -26,7 +26,6 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -634,24 +633,9 @@ def test(arguments: Sequence[str]) -> int:
         note(f"--- {Path(command[0]).name}")
         if subprocess.run(leashed(command), cwd=HERE).returncode:
             return 1
-    for name in sum(URLS.values(), ()):
-        os.environ.pop(name, None)  # tests empty what they are given: they get servers of their own
-    with tempfile.TemporaryDirectory(prefix="docdeck-test-") as folder, Stack(Path(folder)) as stack:
-        stack.start_servers()
-        arguments = arguments or ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]  # half of it is waiting
-        note(f"--- pytest {' '.join(arguments)}")
-        command = [str(BIN / "python"), "-m", "pytest", *arguments]
-        pytest = subprocess.Popen(leashed(command), cwd=HERE, env={**os.environ, **stack.env})
-        try:
-            while pytest.poll() is None:
-                stack.pause(0.2)
-        except Stopped:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                pytest.wait(2)  # Ctrl-C has reached it as well, and it has something to say
-            pytest.kill()
-            pytest.wait()
-            return 130
-        return pytest.returncode
+    arguments = arguments or ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]  # half of it is waiting
+    note(f"--- pytest {' '.join(arguments)}")
+    return subprocess.run(leashed([str(BIN / "python"), "-m", "pytest", *arguments]), cwd=HERE).returncode
 
 
 def main() -> int:

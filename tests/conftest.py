@@ -1,13 +1,15 @@
-"""Fixtures for every test: the servers that `python3 dev.py test` has started, and a whole stack.
+"""Fixtures for every test: Redis, MongoDB and S3 of this process's own, and a whole stack.
 
 `servers`, `redis_url` and `mongo_uri` share one Redis, one MongoDB and one bucket, without API or worker; Redis is
-emptied, and each of pytest-xdist's processes has one of its own. `service` is a stack with servers of its own, so that
-a test that empties the shared ones does not disturb it.
+emptied for each test. `service` is a stack with servers of its own, so that a test that empties the shared ones does
+not disturb it.
 """
 
 import contextlib
 import os
+import signal
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,25 +18,22 @@ from typing import Any
 import pytest
 import redis
 
+import dev
 from storage import Storage
-from tests.redis_tools import OwnRedis
 from tests.support import Service, find_free_port, start_service, wait_until
 from tests.worker_tools import Start, worker_log, worker_process
 
-VARIABLES = ("UPSTASH_REDIS_URL", "MONGODB_URI", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def servers() -> Iterator[dict[str, str]]:
     """The variables that lead to the shared servers; they stand in the environment as well."""
-    if any(name not in os.environ for name in VARIABLES):
-        pytest.fail("These tests need servers: run `python3 dev.py test`, which starts them.", pytrace=False)
-    with contextlib.ExitStack() as ends:
-        if "PYTEST_XDIST_WORKER" in os.environ:
-            server = OwnRedis(tmp_path_factory.mktemp("shared") / "redis")
-            ends.callback(server.kill)
-            os.environ["UPSTASH_REDIS_URL"] = server.url
-        yield {name: os.environ[name] for name in (*VARIABLES, "AWS_REGION", "S3_BUCKET")}
+    for name in sum(dev.URLS.values(), ()):
+        os.environ.pop(name, None)  # tests empty what they are given: they get servers of their own
+    with tempfile.TemporaryDirectory(prefix="docdeck-test-") as folder, dev.Stack(Path(folder)) as stack:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Ctrl-C is pytest's
+        stack.start_servers()
+        os.environ.update(stack.env)
+        yield stack.env
 
 
 @pytest.fixture
