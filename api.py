@@ -19,7 +19,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from flask import Flask, Response, g, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import (
+    BadRequest,
     Conflict,
     Gone,
     HTTPException,
@@ -67,11 +69,13 @@ def create_app() -> Flask:
 
     @app.post("/api/upload-document-async")
     def upload_document() -> dict[str, str]:
-        return uploads.submit(request)
+        with uploads.place():
+            return uploads.submit(request)
 
     @app.post("/api/uploads")
     def begin_upload() -> tuple[dict[str, Any], int]:
-        return uploads.begin(request)
+        with uploads.place():
+            return uploads.begin(request)
 
     @app.post("/api/uploads/<job_id>/complete")
     def complete_upload(job_id: str) -> dict[str, str]:
@@ -298,6 +302,10 @@ def register_errors(app: Flask) -> None:
         response.data = json.dumps({"error": sentence, "code": code, "requestId": g.request_id})
         response.content_type = "application/json"
         return response  # type: ignore[return-value]
+
+    @app.errorhandler(ParseException)
+    def broken(error: ParseException) -> Response:
+        return http_error(BadRequest("The body's chunks are none."))  # which gunicorn finds out while they are read
 
     @app.errorhandler(queue_lib.Full)
     def full(error: queue_lib.Full) -> Response:

@@ -4,14 +4,24 @@ In this order, so that a jobId is answered only for what is durable: the file in
 job in line. Of a document whose result is there already, that job is the answer at once.
 """
 
+import contextlib
 import hashlib
+import threading
 import uuid
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from flask import Request, g
-from werkzeug.exceptions import BadRequest, Conflict, NotFound, TooManyRequests, UnsupportedMediaType
+from werkzeug.exceptions import (
+    BadRequest,
+    Conflict,
+    NotFound,
+    ServiceUnavailable,
+    TooManyRequests,
+    UnsupportedMediaType,
+)
 
 import queue_lib
 import storage
@@ -40,14 +50,27 @@ from queue_lib import Queue
 from storage import MAX_FILE, TOO_LARGE, Storage
 from webhooks import Hooks
 
+AT_ONCE = 24  # of a process' 32 threads: a slow client holds one, and the others have to go on answering
+
 
 class Uploads:
     """What takes documents in, for all threads of one process."""
 
     def __init__(self, queue: Queue, files: Storage, hooks: Hooks) -> None:
         self.queue, self.files, self.hooks = queue, files, hooks
+        self.places = threading.BoundedSemaphore(AT_ONCE)
         self.closed, self.begun = Closed(), Polls(20)  # a second, of a user: no file may ever come of them
         self.version = pipeline_version()
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """Around whatever reads a body. Without a place left, the request is refused before it is read."""
+        if not self.places.acquire(blocking=False):
+            raise ServiceUnavailable("Many documents are coming in. Please try again in a few seconds.", retry_after=5)
+        try:
+            yield
+        finally:
+            self.places.release()
 
     def submit(self, upload: Request) -> dict[str, str]:
         """A form with a document; the specification's answer. Leaves nothing behind when it cannot take it."""

@@ -92,6 +92,12 @@ def test_a6_another_content_type_is_415_and_another_method_405(app: Flask) -> No
     assert client.delete("/api/upload-document-async").status_code == 405
 
 
+def test_a4_known_words_have_a_limit_since_they_stay_in_redis_with_the_job(app: Flask) -> None:
+    form = {"file": ((ROOT / "README.md").open("rb"), "a.txt"), "userId": "ann", "knownWords": "a," * 40_000}
+    answer = app.test_client().post("/api/upload-document-async", data=form)
+    assert (answer.status_code, (answer.json or {})["code"]) == (400, "bad_request")
+
+
 @pytest.mark.parametrize("field", ["owner", "status", "attempts", "s3_key", "payload", "jobId", "run"])
 def test_a3_a_field_that_no_form_has_is_refused_by_its_name(app: Flask, field: str) -> None:
     form = {"file": ((ROOT / "README.md").open("rb"), "a.txt"), "userId": "ann", field: "x"}

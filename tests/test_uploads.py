@@ -114,6 +114,7 @@ ODD_JSON = {
     "twice": b'{"size": 1, "size": 2}',
     "a long number": b'{"size": ' + b"9" * 5_000 + b"}",
     "a lone surrogate": b'{"userId": "\\ud800", "size": 1}',
+    "a lone surrogate elsewhere": b'{"userId": "ann", "size": 1, "knownWords": "\\ud800"}',
     "nul": b'{"userId": "a\\u0000b", "size": 1}',
     "no utf-8": b'{"userId": "\xff", "size": 1}',
 }
