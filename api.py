@@ -221,6 +221,7 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
             raise coded(Conflict("Only a job that has failed can be tried again, within a few days."), "job_not_failed")
         if user is None or not files.has(files.upload_key(user, job_id)):
             raise coded(Gone(storage.GONE), "file_gone")
+        queue.ration(user, 0)  # it is work like an upload
         files.reopen_job(job_id)  # first: should we die here, a worker writes the failure down again
         queue.requeue(job_id)
         return {"jobId": job_id, "status": "queued"}

@@ -305,7 +305,7 @@ MUTATIONS = [
     ),
     Mutation(
         "API: uploads are not counted", "queue_lib.lua",
-        "    charge('uploads', user, 1, 60000)\n",
+        "  charge('uploads', user, 1, 60000)\n",
         "",
         "tests/test_limits.py::test_a19_a_user_who_uploads_too_often_or_too_much_is_429_with_its_limits_and_others_go_on",
     ),

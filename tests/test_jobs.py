@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from queue_lib import NORMAL, Queue
 from storage import Storage
-from tests.queue_tools import make_queue, nothing_left, take
+from tests.queue_tools import make_queue, nothing_left, payload, take
 from tests.redis_tools import watched
 from tests.support import running_api, wait_until
 from tests.worker_tools import SAMPLE, Start, long_document
@@ -150,6 +150,21 @@ def test_a_failed_job_can_be_tried_again_and_no_other(
     assert queue.finish(take(queue), "{}")
     assert client.post(f"/api/jobs/{job_id}/retry").status_code == 409
     nothing_left(db)
+
+
+@pytest.mark.parametrize(
+    ("variable", "name"), [("MAX_UPLOADS_PER_MINUTE", "uploads"), ("MAX_USER_JOBS", "open")]
+)
+def test_a19_a_job_that_is_tried_again_counts_like_an_upload(
+    queue: Queue, files: Storage, db: "redis.Redis", monkeypatch: pytest.MonkeyPatch, variable: str, name: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    with running_api() as app, app.test_client() as client:
+        job_id = failed(client, queue, files)
+        queue.enqueue(payload("another"))  # open, and no upload
+        refused = client.post(f"/api/jobs/{job_id}/retry")
+    assert (refused.status_code, (refused.json or {})["code"]) == (429, f"too_many_{name}")
+    assert (files.record(job_id) or {})["status"] == "failed"
 
 
 @pytest.mark.parametrize("place", ["waiting", "parked", "running", "completed", "failed"])
