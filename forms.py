@@ -37,12 +37,16 @@ def fields_of(sent: Request, known: set[str]) -> dict[str, str]:
             raise RequestEntityTooLarge
     if sent.mimetype == "application/json":
         fields = json_of(sent)
+        names = list(fields)
     elif sent.mimetype in ("multipart/form-data", "application/x-www-form-urlencoded", ""):
         fields = dict(sent.form)
+        names = [name for name, _ in (*sent.form.items(multi=True), *sent.files.items(multi=True))]
     else:
         raise UnsupportedMediaType("Send a form (multipart/form-data), or JSON where there is no file.")
-    if unknown := sorted(map(str, {*fields, *sent.files} - known)):  # a part of a form may have no name
+    if unknown := sorted(map(str, {*names} - known)):  # a part of a form may have no name
         raise BadRequest(f"Unknown field: {unknown[0][:40]!r}.")
+    if len({*names}) < len(names):
+        raise BadRequest("A field is there twice: send each once, and one document at a time.")
     return {name: value.strip() for name, value in fields.items()}
 
 

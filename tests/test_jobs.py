@@ -152,6 +152,15 @@ def test_a_failed_job_can_be_tried_again_and_no_other(
     nothing_left(db)
 
 
+def test_a_job_that_a_foreign_worker_completed_without_a_result_has_none(
+    client: FlaskClient, queue: Queue, db: "redis.Redis"
+) -> None:
+    queue.enqueue(payload("bare"))
+    db.hset("job:bare", mapping={"status": "completed"})
+    answer = client.get("/api/jobs/bare/result")
+    assert (answer.status_code, (answer.json or {})["code"]) == (409, "no_result")
+
+
 @pytest.mark.parametrize(
     ("variable", "name"), [("MAX_UPLOADS_PER_MINUTE", "uploads"), ("MAX_USER_JOBS", "open")]
 )
