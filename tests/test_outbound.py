@@ -44,6 +44,7 @@ ATTACKS = {
     "6to4": "https://[2002:7f00:1::]/",
     "mapped": "https://[::ffff:127.0.0.1]/",
     "userinfo": "https://good.example@127.0.0.1/",
+    "a name of its own": "https://good@8.8.8.8/",
     "plain http": "http://8.8.8.8/",
     "odd port": "https://8.8.8.8:6379/",
     "file": "file:///etc/passwd",
