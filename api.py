@@ -208,15 +208,15 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
 
     @app.post("/api/jobs/<job_id>/cancel")
     def cancel_job(job_id: str) -> dict[str, str]:
-        known(job_id)
-        outcome = queue.cancel(job_id)
+        status, outcome = known(job_id), queue.cancel(job_id)
+        user = files.owner(job_id)
+        if outcome == "unknown" and user is not None and status["status"] == "queued":
+            outcome = "cancelled"  # Redis forgot it, and its record would bring it back
         if outcome not in ("cancelled", "cancelling"):
             raise coded(Conflict("The job is over already."), "job_over")
-        if outcome == "cancelled":  # one that runs is written off by its worker
-            user = files.owner(job_id)
-            if user is not None:
-                files.fail_job(job_id, user, "Cancelled")
-                files.delete(files.upload_key(user, job_id))
+        if outcome == "cancelled" and user is not None:  # one that runs is written off by its worker
+            files.fail_job(job_id, user, "Cancelled")
+            files.delete(files.upload_key(user, job_id))
         return {"jobId": job_id, "status": outcome}
 
     @app.post("/api/jobs/<job_id>/retry")

@@ -53,7 +53,9 @@ class Worker(gthread.ThreadWorker):
     def handle(self, conn: Any) -> Any:
         """In a thread: a head and its request."""
         self.ends[conn.sock] = time.monotonic() + HEAD, functools.partial(conn.sock.shutdown, socket.SHUT_RDWR)
-        return super().handle(conn)
+        kept = super().handle(conn)
+        self.ends.pop(conn.sock, None)  # one that has said nothing yet waits without a thread, as long as it likes
+        return kept
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """In the same thread: the head is there."""
@@ -118,6 +120,7 @@ limit_request_line = 4094
 limit_request_fields = 100
 limit_request_field_size = 8190
 
+sendfile = False  # Python's own waits for a client without an end
 keepalive = 65  # longer than the 60 s of Railway's edge, which else sends a request into a closing connection
 max_requests = 50_000  # a slow leak ends here; high, for a restart cuts off uploads that take over graceful_timeout
 max_requests_jitter = 5_000  # not all processes at once

@@ -217,6 +217,11 @@ HELD_BY = {
         "test_queue_control.py::test_a_full_queue_and_a_user_with_too_many_jobs_are_refused",
         "test_api.py::test_too_many_jobs_of_a_user_are_429_and_a_full_queue_is_503",
     ],
+    "clients are slow, or never end what they began": [
+        "test_slow.py::test_a20_heads_that_drip_hold_the_api_up_for_seconds_and_no_longer",
+        "test_slow.py::test_a20_bodies_that_drip_leave_threads_to_others_and_are_refused_when_they_are_too_many",
+        "test_slow.py::test_a20_clients_that_do_not_close_hold_up_nobody",
+    ],
     "a webhook's receiver is down, slow, endless or hostile": [
         "test_webhooks.py::test_a_receiver_that_is_slow_endless_redirecting_or_gone_never_delays_a_job",
         "test_webhooks.py::test_a_receiver_that_fails_is_called_ten_times_over_three_days_with_one_event_id",

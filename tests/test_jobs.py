@@ -139,6 +139,17 @@ def test_a_waiting_job_that_is_cancelled_is_over_everywhere_and_its_upload_is_go
     nothing_left(db)
 
 
+def test_a_job_that_redis_forgot_can_be_cancelled_and_is_not_brought_back(
+    client: FlaskClient, files: Storage, db: "redis.Redis"
+) -> None:
+    job_id = upload(client)
+    db.flushall()
+    assert client.post(f"/api/jobs/{job_id}/cancel").json == {"jobId": job_id, "status": "cancelled"}
+    assert status(client, job_id)["error"] == "Cancelled"
+    assert list(files.waiting_jobs(-60, 600)) == []
+    assert not files.has(files.upload_key("ann", job_id))
+
+
 def test_a_failed_job_can_be_tried_again_and_no_other(
     client: FlaskClient, queue: Queue, files: Storage, db: "redis.Redis"
 ) -> None:
