@@ -222,6 +222,11 @@ HELD_BY = {
         "test_queue_control.py::test_a_full_queue_and_a_user_with_too_many_jobs_are_refused",
         "test_api.py::test_too_many_jobs_of_a_user_are_429_and_a_full_queue_is_503",
     ],
+    "clients are slow, or never end what they began": [
+        "test_slow.py::test_a20_heads_that_drip_hold_the_api_up_for_seconds_and_no_longer",
+        "test_slow.py::test_a20_bodies_that_drip_leave_threads_to_others_and_are_refused_when_they_are_too_many",
+        "test_slow.py::test_a20_clients_that_do_not_close_hold_up_nobody",
+    ],
     "a webhook's receiver is down, slow, endless or hostile": [
         "test_webhooks.py::test_a_receiver_that_is_slow_endless_redirecting_or_gone_never_delays_a_job",
         "test_webhooks.py::test_a_receiver_that_fails_is_called_ten_times_over_three_days_with_one_event_id",
@@ -240,14 +245,23 @@ HELD_BY = {
 # Attacks on a service like this one, by their numbers in the project's list, and the tests that answer them. A16 (the
 # dashboard) and A18's limit of lines a second come with the operators' pages.
 ATTACKS = {
-    "A1 no key, or a wrong one": ["test_auth.py::test_a1_every_route_but_the_open_ones_is_401_without_a_good_token"],
+    "A1 no key, or a wrong one": [
+        "test_auth.py::test_a1_every_route_but_the_open_ones_is_401_without_a_good_token",
+        "test_auth.py::test_a1_the_sum_of_nothing_among_the_keys_lets_nobody_in",
+    ],
     "A2 another user's job": [
         "test_auth.py::test_a2_the_job_of_another_user_is_byte_for_byte_an_unknown_one_on_every_route",
     ],
-    "A3 fields that no form has": ["test_answers.py::test_a3_a_field_that_no_form_has_is_refused_by_its_name"],
+    "A3 fields that no form has": [
+        "test_answers.py::test_a3_a_field_that_no_form_has_is_refused_by_its_name",
+        "test_answers.py::test_a3_a_field_or_a_file_that_is_there_twice_is_refused",
+    ],
     "A4 too much": [
         "test_answers.py::test_a4_too_many_parts_and_too_long_a_field_are_413",
+        "test_answers.py::test_a4_known_words_have_a_limit_since_they_stay_in_redis_with_the_job",
         "test_uploads.py::test_a4_a_json_body_has_a_limit_of_its_own",
+        "test_slow.py::test_a4_a_form_without_parts_has_a_small_limit_even_if_it_says_no_length",
+        "test_slow.py::test_a4_chunks_that_are_none_are_400_in_json",
         "test_slow.py::test_a4_a_head_over_the_limits_is_refused_by_the_server",
         "test_api.py::test_a_body_over_the_hard_cap_is_413_with_the_same_sentence",
         "test_service.py::test_a_body_without_a_length_is_accepted_and_limited_as_well",
@@ -272,6 +286,7 @@ ATTACKS = {
     ],
     "A11 names that change, redirects": [
         "test_outbound.py::test_a11_the_connection_goes_to_the_address_that_was_checked_with_the_name_kept_for_tls",
+        "test_outbound.py::test_a_certificate_of_another_name_is_refused",
         "test_downloads.py::test_a_redirect_is_not_followed",
     ],
     "A12 answers without an end": [
@@ -297,10 +312,17 @@ ATTACKS = {
     ],
     "A19 too often": [
         "test_limits.py::test_a19_a_user_who_uploads_too_often_or_too_much_is_429_with_its_limits_and_others_go_on",
+        "test_uploads.py::test_a19_uploads_that_are_only_begun_count_and_completing_them_counts_no_more",
+        "test_jobs.py::test_a19_a_job_that_is_tried_again_counts_like_an_upload",
+        "test_answers.py::test_a19_readyz_asks_the_servers_once_a_second_however_often_it_is_asked",
     ],
     "A20 slow clients": [
         "test_slow.py::test_a20_ten_uploads_of_50_mb_three_of_them_slow_leave_polls_quick_and_the_apis_memory_small",
         "test_slow.py::test_a20_heads_without_an_end_hold_the_api_up_for_seconds_and_no_longer",
+        "test_slow.py::test_a20_heads_that_drip_hold_the_api_up_for_seconds_and_no_longer",
+        "test_slow.py::test_a20_bodies_that_drip_leave_threads_to_others_and_are_refused_when_they_are_too_many",
+        "test_slow.py::test_a20_clients_that_do_not_close_hold_up_nobody",
+        "test_outbound.py::test_a20_a_name_whose_servers_are_silent_is_left_after_seconds",
     ],
     "A21 a forged address": ["test_limits.py::test_a21_no_address_is_counted_and_a_forged_one_changes_nothing"],
     "A22 ids that are none": ["test_api.py::test_an_unknown_or_impossible_job_id_is_404_in_json"],
