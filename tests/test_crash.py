@@ -272,10 +272,9 @@ def server(tmp_path: Path) -> Iterator[str]:
     process.wait()
 
 
-def run_lanes(victim: str, every: int, server: str, files: Storage, folder: Path, lanes: int) -> list[list[Any]]:
+def run_lanes(victim: str, every: int, server: str, folder: Path, lanes: int) -> list[list[Any]]:
     """Lanes side by side, each to its end. Where a victim fell: [point, file, function, line, the how manieth time]."""
     folder.mkdir()
-    files.prepare()  # SecantusDB hung for good after several lanes had made the same collection at once
     with (folder / "log").open("wb") as log:
         running = [
             subprocess.Popen(
@@ -320,7 +319,7 @@ def test_a_worker_that_dies_at_any_line_loses_no_job_and_saves_none_twice(
 ) -> None:
     files.put(BytesIO(DOCUMENT), len(DOCUMENT), "ann", "shared")
     started, folder = time.monotonic(), tmp_path / f"worker{every}"
-    fallen = run_lanes("worker", every, server, files, folder, LANES)
+    fallen = run_lanes("worker", every, server, folder, LANES)
     wrong, runs, ledger = [], 0, kept(files, folder.name)
     for point, *place in fallen:
         with redis.Redis.from_url(f"{server}/{point}", decode_responses=True) as db:
@@ -343,7 +342,7 @@ def test_an_upload_whose_api_dies_at_any_line_is_in_line_or_nobody_was_told_its_
     server: str, files: Storage, tmp_path: Path, every: int
 ) -> None:
     folder = tmp_path / f"api{every}"
-    fallen = run_lanes("api", every, server, files, folder, LANES)
+    fallen = run_lanes("api", every, server, folder, LANES)
     told, ran = dict(entries(folder / "told")), 0
     deaths = {f"{folder.name}-{point}": place for point, *place in fallen}
     for user, place in {**{user: ["nowhere"] for user in told}, **deaths}.items():
@@ -369,7 +368,7 @@ def test_an_upload_whose_api_dies_at_any_line_is_in_line_or_nobody_was_told_its_
 def test_a_result_that_was_saved_before_its_worker_died_stands(server: str, files: Storage, tmp_path: Path) -> None:
     files.put(BytesIO(DOCUMENT), len(DOCUMENT), "ann", "shared")
     folder = tmp_path / "finish"
-    run_lanes("worker", 0, server, files, folder, 1)
+    run_lanes("worker", 0, server, folder, 1)
     saved = [(run, new) for job_id, run, new in entries(folder / "saves") if job_id == "finish-1-good"]
     assert saved == [(1, True), (2, False)]
     result = files._database.results.find_one({"_id": "finish-1-good"}) or {}
