@@ -17,6 +17,7 @@ import pytest
 import redis
 
 from storage import Storage
+from tests.page_tools import browser, cards, deck, errors, open_page, page, sample_job  # noqa: F401
 from tests.redis_tools import OwnRedis
 from tests.support import Service, find_free_port, start_service, wait_until
 from tests.worker_tools import Start, worker_log, worker_process
