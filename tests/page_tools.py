@@ -146,7 +146,8 @@ def row(page: Page, name: str) -> Locator:
 
 
 def wait_for(row: Locator, state: str) -> None:
-    """Until a document is so far."""
+    """Until a document is so far. The page asks at once, as it does for somebody who comes back to it."""
+    row.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(row).to_have_attribute("data-state", state, timeout=PATIENCE)
 
 

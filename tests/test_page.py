@@ -15,7 +15,11 @@ import pytest
 import requests
 from playwright.sync_api import Locator, Page, expect
 
-from tests.page_tools import DESKTOP, PHONE, VOICES, card_of, with_a_deck, write_job
+import api
+import forms
+import storage
+from pipeline import ingestion, ocr, pdf
+from tests.page_tools import DESKTOP, PHONE, VOICES, card_of, remember_job, with_a_deck, write_job
 from tests.support import ROOT, Service
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
@@ -76,6 +80,24 @@ def test_every_text_exists_in_both_languages_and_every_text_that_is_used_exists(
     used = {key for found in re.findall(said, code) for key in found if key}
     assert len(used) > 60
     assert used - known == set()
+
+
+def test_what_the_server_says_of_a_document_is_told_in_vietnamese_beside_its_own_words(
+    open_page: Callable[..., Page], service: Service
+) -> None:
+    sentences = [pdf.LOCKED, pdf.DAMAGED, pdf.TOO_HARD, pdf.NO_TEXT, ocr.NO_WORDS, ocr.DAMAGED, storage.TOO_LARGE]
+    sentences += [ocr._MISSING, ingestion._TOO_BIG, ingestion._DOCX_LOCKED, ingestion._DOCX_DAMAGED, storage.GONE]
+    sentences += [ingestion._DOCX_TOO_HARD, forms.NO_DOCUMENT, ocr.TOO_BIG.format(width=1, height=1), api.AWAY]
+    write_job(service, "locked", status="failed", error=pdf.LOCKED)
+    page = open_page(locale="vi-VN")
+    gists = "async all => import('/static/reasons.js').then(({ gist }) => all.map(gist))"
+    told = page.evaluate(gists, sentences)
+    assert None not in told
+    remember_job(page, "locked", "locked.pdf")
+    note = page.locator(".note")
+    expect(note).to_have_text(f"Tài liệu được khóa bằng mật khẩu. Hãy bỏ mật khẩu rồi tải lên lại. ({pdf.LOCKED})")
+    page.get_by_role("button", name="English").click()
+    expect(note).to_have_text(pdf.LOCKED)
 
 
 # Looks ------------------------------------------------------------------------------------------------------------

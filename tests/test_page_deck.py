@@ -253,8 +253,11 @@ def test_later_uploads_send_the_known_words_and_their_decks_leave_them_out(
     page.evaluate("words => localStorage.setItem('docdeck.known', JSON.stringify(words))", many)
     document = tmp_path / "water.txt"
     document.write_text(SAMPLE.with_suffix(".txt").read_text() + " " * size)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
     choose(page, document)
     wait_for(row(page, document.name), "completed")
+    assert ("PUT" in sent) == (size > 0)
     left = {card["word"].lower() for card in server_cards(service, saved_jobs(page)[0]["jobId"])}
     assert left
     assert not left & set(known)

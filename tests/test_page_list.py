@@ -139,6 +139,7 @@ def test_a_failed_job_runs_again_with_the_file_that_the_server_has(
     waiting.get_by_role("button", name="Try again").click()
     wait_for(row(waiting, SAMPLE.name), "queued")
     finish(queue, files)
+    wait_for(row(waiting, SAMPLE.name), "completed")
     expect(waiting.locator(".word")).to_have_text("aquifer")
 
 
@@ -242,6 +243,7 @@ def test_a_token_from_a_host_page_opens_everything_and_leaves_the_address_bar(
     assert download.value.suggested_filename == "how-a-city-drinks.csv"
     assert b"aquifer" in download.value.path().read_bytes()
     expect(page.get_by_text("Use on another device")).to_be_hidden()
+    expect(page.get_by_text("Logged in as ann.")).to_be_visible()
 
     page.evaluate("told => localStorage.setItem('docdeck.token', told)", token("bob", SECRET))
     page.reload()

@@ -161,6 +161,7 @@ def test_a_slow_upload_shows_its_bar_and_the_time_left_can_be_cancelled_and_sent
     slow.get_by_role("button", name="Cancel").click()
     wait_for(slow, "cancelled")
     expect(slow.locator(".note")).to_have_text("Cancelled.")
+    expect(slow.get_by_role("button", name="Try again")).to_be_focused()
     assert page.evaluate("localStorage.getItem('docdeck.jobs')") is None
     slow_line(page, 0)
     slow.get_by_role("button", name="Try again").click()

@@ -185,7 +185,10 @@ function mergeOne({ jobId, fileName, status, createdAt }) {
 
 function update(job, changes = {}) {
   Object.assign(job, changes);
+  const focused = job.row.contains(document.activeElement) && document.activeElement;
   showRow(job);
+  // A button that has had its effect is hidden: the keyboard's place must not be lost with it.
+  if (focused && !focused.offsetParent) (find(".again:not([hidden])", job.row) ?? find(".remove", job.row)).focus();
   keepPolling();
 }
 

@@ -2,7 +2,7 @@
 // Another device, or the page of a host, hands over who he is behind a # in the address: #user=ID or #token=TOKEN.
 
 import { quote, say, translate } from "./messages.js";
-import { isUserId, keepKnownWords, knownWords, remember, setKnown, token, userId } from "./store.js";
+import { isUserId, keepKnownWords, knownWords, remember, setKnown, token, tokenUser, userId } from "./store.js";
 import { copy } from "./takeaway.js";
 import { tell } from "./toast.js";
 
@@ -25,6 +25,7 @@ export function showSettings() {
     });
   });
   find("#device").hidden = token() !== null; // who logs in does so there as well
+  if (tokenUser()) say(find("#who"), "loggedIn", { name: tokenUser() }); // whoever sent the link that brought it
   showLink();
   find("#device button").addEventListener("click", async () => {
     tell((await copy(find("#device input").value)) ? "copied" : "notCopied");

@@ -69,7 +69,8 @@ function showNote(job) {
   const note = find(".note", row);
   // The count beside the name says it to the eye; the note says it to the ear.
   note.parentElement.classList.toggle("unseen", state === "completed" && count > 0 && !omissions);
-  if (error?.sentence) quote(note, error.sentence, "en");
+  note.removeAttribute("lang");
+  if (error?.sentence) say(note, "serverSaid", { sentence: error.sentence });
   else if (error) say(note, error.key, error.given);
   else if (state === "expired") say(note, "expired");
   else if (state === "completed" && count && cards && omissions) quote(note, omissions, "en");

@@ -38,7 +38,7 @@ const rememberList = (name, list) => remember(own(name), JSON.stringify(list));
 export const token = () => recall("token") || null;
 
 /** The token's user; null for no token, and for a key, which stands for a server and for no user. */
-function tokenUser() {
+export function tokenUser() {
   try {
     const claims = token().split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
     return JSON.parse(atob(claims)).sub ?? null;

@@ -1,6 +1,8 @@
 // Every text of the page in English and Vietnamese: a sentence, or a function of the values in it.
 // Holds no text of the server or of a document: those are shown as they come.
 
+import { gist } from "./reasons.js";
+
 const one = (count, singular, plural) => `${count} ${count === 1 ? singular : plural}`;
 
 export const texts = {
@@ -53,6 +55,7 @@ export const texts = {
     only: { word: ({ count }) => `Words (${count})`, phrase: ({ count }) => `Phrases (${count})` },
     others: "Other terms",
     othersCounted: ({ count }) => `Other terms (${count})`,
+    keys: "Space turns a card, the arrow keys move between cards.",
     hideKnown: "Hide known words",
     views: "What to see",
     viewCards: "Cards",
@@ -78,6 +81,7 @@ export const texts = {
     nowKnown: ({ word }) => `“${word}” is on your list of known words. Your next documents leave it out.`,
     nowUnknown: ({ word }) => `“${word}” is off your list of known words.`,
     undo: "Undo",
+    loggedIn: ({ name }) => `Logged in as ${name}.`,
     settings: "Known words and devices",
     knownCount: ({ count }) => `Words I know (${count})`,
     knownWhat: "Your next documents make no cards of these. Press “I know this” on a card to add its word.",
@@ -89,7 +93,7 @@ export const texts = {
     deviceLink: "Link for your other device",
     copy: "Copy",
     copied: "Copied.",
-    offer: "This link brings the documents of your other device here. Open it only if it is your own.",
+    offer: "This link brings the documents of your other device here. Use them only if the link is your own.",
     offerAccept: "Use them here",
     offerDecline: "No, thanks",
     offerAccepted: "Documents of both devices are shown from now on.",
@@ -113,6 +117,7 @@ export const texts = {
     wrongType: "Files of this kind cannot be read. Choose a PDF, a Word file (.docx), a text or Markdown file, or a picture of text.",
     unreadableFile: "Your browser cannot read this file. Has it been moved? Choose it again.",
     serverError: ({ code }) => `The server answered with error ${code}. Please try again later.`,
+    serverSaid: ({ sentence }) => sentence,
     unreadable: "The cards of this document cannot be read. Please upload it again.",
     failed: "This document could not be processed.",
     expired: "Expired: the server no longer keeps these cards. Upload the document again to get them back.",
@@ -194,6 +199,7 @@ export const texts = {
     only: { word: ({ count }) => `Từ (${count})`, phrase: ({ count }) => `Cụm từ (${count})` },
     others: "Các mục khác",
     othersCounted: ({ count }) => `Các mục khác (${count})`,
+    keys: "Phím cách để lật thẻ, phím mũi tên để chuyển thẻ.",
     hideKnown: "Ẩn từ đã biết",
     views: "Chế độ xem",
     viewCards: "Thẻ",
@@ -219,6 +225,7 @@ export const texts = {
     nowKnown: ({ word }) => `Đã thêm “${word}” vào danh sách từ đã biết. Các tài liệu sau sẽ bỏ qua từ này.`,
     nowUnknown: ({ word }) => `Đã bỏ “${word}” khỏi danh sách từ đã biết.`,
     undo: "Hoàn tác",
+    loggedIn: ({ name }) => `Đăng nhập với tên ${name}.`,
     settings: "Từ đã biết và thiết bị",
     knownCount: ({ count }) => `Từ tôi đã biết (${count})`,
     knownWhat: "Các tài liệu sau sẽ không tạo thẻ cho những từ này. Bấm “Đã biết từ này” trên thẻ để thêm từ.",
@@ -254,6 +261,7 @@ export const texts = {
     wrongType: "Không đọc được loại tệp này. Hãy chọn tệp PDF, Word (.docx), văn bản, Markdown hoặc ảnh chụp văn bản.",
     unreadableFile: "Trình duyệt không đọc được tệp này. Có thể tệp đã bị di chuyển? Hãy chọn lại.",
     serverError: ({ code }) => `Máy chủ báo lỗi ${code}. Vui lòng thử lại sau.`,
+    serverSaid: ({ sentence }) => `${gist(sentence) ?? "Máy chủ báo lỗi."} (${sentence})`,
     unreadable: "Không đọc được thẻ của tài liệu này. Vui lòng tải tài liệu lên lần nữa.",
     failed: "Không xử lý được tài liệu này.",
     expired: "Đã hết hạn: máy chủ không còn lưu các thẻ này. Hãy tải tài liệu lên lần nữa để tạo lại.",
