@@ -56,6 +56,10 @@ MAX_BODY = 60 * 1024 * 1024  # up to here a body is read to its end, so that the
 LOOK_AFTER = 20  # seconds: somebody has to promote and repair when only a foreign worker drains the queue
 READY_WITHIN = 2  # seconds
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+POLICY = (  # what the page may do: its own parts and nothing else, whatever a document or a result has in it
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' {bucket}; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 AWAY = "Docdeck is busy or being repaired and could not take this. Please try again in a few seconds."
 
 
@@ -67,7 +71,7 @@ def create_app() -> Flask:
     origins = [origin.strip() for origin in os.environ.get("CORS_ORIGINS", "").split(",") if origin.strip()]
     auth, hooks = Auth.from_env(), Hooks.from_env()
     queue, files, ended = Queue.from_env(answer=0.9), Storage.from_env(pool=40, answer=1.8), threading.Event()
-    uploads = Uploads(queue, files, hooks)
+    uploads, policy = Uploads(queue, files, hooks), POLICY.format(bucket=files.upload_origin())
     app.extensions.update(queue=queue, storage=files, ended=ended)
 
     @app.post("/api/upload-document-async")
@@ -122,6 +126,7 @@ def create_app() -> Flask:
     @app.after_request
     def never_sniffed(response: Response) -> Response:
         response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Content-Security-Policy"] = policy
         response.headers["X-Request-Id"] = g.request_id
         if request.path.startswith("/api/"):
             response.headers.setdefault("Cache-Control", "no-store")

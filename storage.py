@@ -139,6 +139,11 @@ class Storage:
         wanted = {"Bucket": self.bucket, "Key": key, "ContentLength": size}  # signed: another size is refused
         return self._s3.generate_presigned_url("put_object", Params=wanted, ExpiresIn=SHORT_LINK)
 
+    def upload_origin(self) -> str:
+        """The origin of those addresses, which a page has to be allowed to speak to."""
+        there = urlsplit(self.upload_link("any", 1))
+        return f"{there.scheme}://{there.netloc}"
+
     def look_at(self, key: str) -> tuple[int, bytes]:
         """A file's size and its first bytes. Raises `Refused` if it is not there."""
         with _s3_errors():

@@ -20,6 +20,7 @@ import redis
 
 import dev
 from storage import Storage
+from tests.page_tools import browser, cards, deck, errors, open_page, page, sample_job  # noqa: F401
 from tests.support import Service, find_free_port, make_collections, start_service, wait_until
 from tests.worker_tools import Start, worker_log, worker_process
 

@@ -1,67 +1,86 @@
 // The page: takes files, shows each as a row, uploads it, asks the server every two seconds how far it is.
-// The cards are deck.js's, the texts messages.js's, the requests server.js's, the memory store.js's.
+// The rows are row.js's, the cards deck.js's, the texts messages.js's, the requests server.js's, the memory store.js's.
 
-import { fillDeck } from "./deck.js";
-import { chooseLanguage, language, quote, say, sayTime, translate } from "./messages.js";
-import { MAX_FILE, Refused, TOO_LARGE, Unreachable, askStatus, upload } from "./server.js";
-import { forgetJob, saveJob, savedJobs, userId } from "./store.js";
+import { problemOf } from "./check.js";
+import { adopted, listenForOffers, showSettings } from "./device.js";
+import { showKnown } from "./deck.js";
+import { Estimate } from "./estimate.js";
+import { chooseLanguage, language, quote, say, translate } from "./messages.js";
+import { OPEN, askToPart, find, makeRow, showRow } from "./row.js";
+import { LoggedOut, Refused, Unreachable, askStatus, cancelJob, deleteJob, listJobs, retryJob, upload } from "./server.js";
+import { forgetJob, saveJob, savedJobs, wasRemoved } from "./store.js";
+import { tell } from "./toast.js";
 
 const POLL_EVERY = 2000; // ms
+const LIST_EVERY = 30_000; // ms, at most, when somebody comes back to the page
+const LIST_AGAIN = 5000; // ms, after no answer
 const UPLOADS_AT_ONCE = 2; // a browser opens six connections to a server; the polling needs some of them
-
-const find = (selector, root = document) => root.querySelector(selector);
-const jobTemplate = find("#job-template");
 const jobs = []; // newest first, as on the page
 let timer = null;
-
-// A job: what is saved of it (jobId, fileName, time, expanded); `file` until it is uploaded; `state`, one of
-// waiting, uploading, asking, queued, processing (all open), completed, failed, expired (ended); `row`, its element.
-const OPEN = ["asking", "queued", "processing"];
+let loggedOut = false;
 
 // Files in --------------------------------------------------------------------------------------------------------
 
-function addFiles(files, folders = []) {
+async function addFiles(files, folders = []) {
   const now = Date.now();
   const added = files.map((file, number) => ({
     file,
     fileName: file.name,
     time: now - number, // sorted by time, the newest first, they keep the order in which they were chosen
     expanded: true,
-    state: "waiting",
+    state: "checking",
   }));
   jobs.unshift(...added);
-  find("#jobs").prepend(...added.map(makeRow));
-  for (const job of added) {
-    if (folders.includes(job.file)) fail(job, "folder");
-    else if (job.file.size > MAX_FILE) fail(job, "failed", TOO_LARGE);
-    else update(job);
-  }
+  find("#jobs").prepend(...added.map((job) => makeRow(job, act)));
+  for (const job of added) update(job, { state: "waiting", checked: false });
   showList();
-  uploadNext();
+  for (const job of added) {
+    const problem = await problemOf(job.file, folders.includes(job.file));
+    if (problem) fail(job, problem, null, { retries: "choose" });
+    else job.checked = true;
+    uploadNext();
+  }
 }
 
 function uploadNext() {
   const busy = jobs.filter((job) => job.state === "uploading").length;
-  for (const job of jobs.filter((job) => job.state === "waiting").slice(0, UPLOADS_AT_ONCE - busy)) send(job);
+  const ready = jobs.filter((job) => job.state === "waiting" && job.checked);
+  for (const job of ready.slice(0, UPLOADS_AT_ONCE - busy)) send(job);
 }
 
 async function send(job) {
   job.abort = new AbortController();
-  update(job, { state: "uploading" });
+  update(job, { state: "uploading", error: null, progress: 0, estimate: new Estimate() });
+  const onProgress = (share) => {
+    job.estimate.add(share);
+    update(job, { progress: share * 100 });
+  };
   try {
-    job.jobId = await upload(job.file, userId(), job.abort.signal);
+    const { jobId, status } = await upload(job.file, { signal: job.abort.signal, onProgress });
     if (job.removed) return;
-    saveJob(job);
-    update(job, { state: "queued", stage: "queued" });
+    dropTwin(jobId);
+    saveJob(Object.assign(job, { jobId, file: null }));
+    update(job, { state: "queued", stage: "queued", progress: 0, estimate: new Estimate() });
+    if (status === "completed") ask(job); // done before: the cards are there at once
   } catch (error) {
-    if (job.removed) return;
-    if (error instanceof Refused) fail(job, "serverError", error.sentence, { code: error.code });
-    else if (error instanceof Unreachable) fail(job, "uploadFailed");
-    else throw error;
+    if (!job.removed) uploadFailed(job, error);
   } finally {
-    job.file = null;
     uploadNext();
   }
+}
+
+/** The server answers the same document with the same job: one row of it is enough. */
+function dropTwin(jobId) {
+  const twin = jobs.find((job) => job.jobId === jobId);
+  if (twin) drop(twin);
+}
+
+function uploadFailed(job, error) {
+  if (job.cancelled) fail(job, "cancelled", null, { retries: "send" });
+  else if (error instanceof LoggedOut) fail(job, "loggedOut", null, { retries: "send" });
+  else if (error instanceof Refused) fail(job, "serverError", error.sentence, { retries: "send", given: { code: error.code } });
+  else if (error instanceof Unreachable) fail(job, "uploadFailed", null, { retries: "send" });
+  else throw error;
 }
 
 // The server's answers --------------------------------------------------------------------------------------------
@@ -73,11 +92,11 @@ function poll() {
 async function ask(job) {
   job.asked = true;
   try {
-    take(job, await askStatus(job.jobId));
-    serverIsAway(false);
+    const answer = await askStatus(job.jobId);
+    reached();
+    take(job, answer);
   } catch (error) {
-    if (!(error instanceof Unreachable)) throw error;
-    serverIsAway(true);
+    missed(error);
   } finally {
     job.asked = false;
   }
@@ -86,12 +105,14 @@ async function ask(job) {
 function take(job, answer) {
   if (job.removed) return;
   if (answer === null) update(job, { state: "expired" });
-  else if (answer.status === "failed") fail(job, "failed", answer.error);
+  else if (answer.status === "failed") failedThere(job, answer.error);
   else if (answer.status === "completed") complete(job, answer.result);
   else {
     const progress = Math.min(100, Math.max(0, Number(answer.progress) || 0));
     const state = answer.status === "queued" ? "queued" : "processing";
-    update(job, { state, progress, stage: answer.stage || answer.status });
+    job.estimate ??= new Estimate();
+    if (state === "processing") job.estimate.add(progress / 100);
+    update(job, { state, progress, error: null, stage: job.cancelled ? "cancelling" : answer.stage || answer.status });
   }
 }
 
@@ -103,99 +124,72 @@ function complete(job, result) {
   } catch {
     return fail(job, "unreadable");
   }
-  update(job, { state: "completed" });
+  const news = job.count !== job.cards.length;
+  update(job, { state: "completed", count: job.cards.length });
+  if (news) saveJob(job);
 }
 
-/** Ends a job with the server's own sentence, or with ours (a key of messages.js) where it has none. */
-function fail(job, key, sentence, given) {
-  update(job, { state: "failed", error: sentence ? { sentence } : { key, given } });
+const failedThere = (job, sentence) =>
+  sentence === "Cancelled" ? fail(job, "cancelled", null, { retries: "server" }) : fail(job, "failed", sentence, { retries: "server" });
+
+/** Ends a job with the server's own sentence, or with ours (a key of messages.js) where it has none. `retries`: what
+    another try does: send the file, ask the server, let the user choose the file. */
+function fail(job, key, sentence, { given, retries = null } = {}) {
+  update(job, { state: "failed", error: sentence ? { sentence } : { key, given }, retries, cancelled: false });
 }
 
-function serverIsAway(away) {
-  const element = find("#away");
-  if (away) say(element, "away");
-  else quote(element, "");
+function reached() {
+  quote(find("#away"), "");
 }
 
-// Rows ------------------------------------------------------------------------------------------------------------
+function missed(error) {
+  if (error instanceof LoggedOut) {
+    loggedOut = true; // until there is another token: asking on would only be refused
+    keepPolling();
+    say(find("#away"), "loggedOut");
+  } else if (error instanceof Unreachable) say(find("#away"), "away");
+  else throw error;
+}
 
-function makeRow(job) {
-  job.row = jobTemplate.content.firstElementChild.cloneNode(true);
-  translate(job.row);
-  find(".job-name", job.row).textContent = job.fileName;
-  find(".job-about", job.row).textContent = `${job.fileName}: `;
-  sayTime(find("time", job.row), job.time);
-  say(find("progress", job.row), "progress", { name: job.fileName }, "label");
-  say(find(".remove", job.row), "remove", { name: job.fileName }, "label");
-  find(".remove", job.row).addEventListener("click", () => remove(job));
-  find(".toggle", job.row).addEventListener("click", () => {
-    job.expanded = !job.expanded;
-    saveJob(job);
-    showDeck(job);
-  });
-  return job.row;
+// The list --------------------------------------------------------------------------------------------------------
+
+let listed = 0; // when the server was asked last
+let cursor = null;
+
+/** What the server has of this user and this list has not, from other devices or from before. */
+async function merge(older = null) {
+  listed = Date.now();
+  try {
+    const answer = await listJobs(older);
+    if (older || !cursor) cursor = answer.cursor;
+    for (const job of answer.jobs) mergeOne(job);
+    find("#older").hidden = !cursor;
+    showList();
+    poll();
+  } catch (error) {
+    missed(error);
+    if (error instanceof Unreachable) setTimeout(() => merge(older), LIST_AGAIN);
+  }
+}
+
+function mergeOne({ jobId, fileName, status, createdAt }) {
+  if (status === "uploading" || wasRemoved(jobId) || jobs.some((job) => job.jobId === jobId)) return;
+  const state = status === "completed" ? status : "asking";
+  const job = { jobId, fileName: fileName || jobId, time: createdAt, expanded: false, state };
+  const place = jobs.findIndex((other) => other.time < job.time);
+  const before = place < 0 ? null : jobs[place].row;
+  jobs.splice(place < 0 ? jobs.length : place, 0, job);
+  find("#jobs").insertBefore(makeRow(job, act), before);
+  update(job);
 }
 
 function update(job, changes = {}) {
   Object.assign(job, changes);
-  job.row.dataset.state = job.state;
-  showProgress(job);
-  showNote(job);
-  if (job.state === "completed") showDeck(job);
+  const focused = job.row.contains(document.activeElement) && document.activeElement;
+  showRow(job);
+  // A button that has had its effect is hidden: the keyboard's place must not be lost with it.
+  if (focused && !focused.offsetParent) (find(".again:not([hidden])", job.row) ?? find(".remove", job.row)).focus();
   keepPolling();
-}
-
-function showProgress(job) {
-  const ended = ["completed", "failed", "expired"].includes(job.state);
-  const bar = find("progress", job.row);
-  find(".job-work", job.row).hidden = ended;
-  if (job.state === "completed") bar.value = 100;
-  else if (["queued", "processing"].includes(job.state)) bar.value = job.progress ?? 0;
-  else if (job.state === "waiting") bar.value = 0;
-  else bar.removeAttribute("value"); // it moves, but nobody knows how far it is
-  find(".percent", job.row).textContent = job.state === "processing" ? `${Math.round(bar.value)}%` : "";
-}
-
-function showNote(job) {
-  const note = find(".note", job.row);
-  // The count beside the name says it to the eye; the note says it to the ear.
-  note.parentElement.classList.toggle("unseen", job.state === "completed" && job.cards.length > 0 && !job.omissions);
-  if (job.error?.sentence) quote(note, job.error.sentence, "en");
-  else if (job.error) say(note, job.error.key, job.error.given);
-  else if (job.state === "expired") say(note, "expired");
-  else if (job.state === "completed" && job.cards.length && job.omissions) quote(note, job.omissions, "en");
-  else if (job.state === "completed") say(note, job.cards.length ? "ready" : "noCards", { count: job.cards.length });
-  else say(note, `stages.${OPEN.includes(job.state) && job.stage ? job.stage : job.state}`);
-}
-
-function showDeck(job) {
-  const { row, cards, expanded } = job;
-  if (!cards.length) return;
-  const deck = find(".deck", row);
-  // Only an open deck is built: a long list of documents would be thousands of cards.
-  if (expanded && !job.filled) {
-    fillDeck(deck, cards);
-    job.filled = true;
-  }
-  deck.hidden = !expanded;
-  deck.setAttribute("aria-label", job.fileName);
-  const toggle = find(".toggle", row);
-  toggle.hidden = false;
-  toggle.setAttribute("aria-expanded", expanded);
-  say(find(".toggle-text", row), expanded ? "hide" : "show");
-  say(find(".job-count", row), "cards", { count: cards.length });
-}
-
-function remove(job) {
-  job.removed = true;
-  job.abort?.abort();
-  if (job.jobId) forgetJob(job.jobId);
-  const next = job.row.nextElementSibling ?? job.row.previousElementSibling;
-  jobs.splice(jobs.indexOf(job), 1);
-  job.row.remove();
-  showList();
-  keepPolling();
-  find(next ? ".remove" : "#files", next ?? document).focus(); // else the keyboard's place is lost with the row
 }
 
 function showList() {
@@ -205,13 +199,85 @@ function showList() {
 }
 
 function keepPolling() {
-  const needed = jobs.some((job) => OPEN.includes(job.state));
+  const needed = !loggedOut && jobs.some((job) => OPEN.includes(job.state));
   if (needed && timer === null) timer = setInterval(poll, POLL_EVERY);
   if (!needed && timer !== null) {
     clearInterval(timer);
     timer = null;
-    serverIsAway(false);
+    reached();
   }
+}
+
+// What the buttons of a row do ------------------------------------------------------------------------------------
+
+const act = {
+  toggle(job) {
+    saveJob(Object.assign(job, { expanded: !job.expanded }));
+    update(job, job.expanded && !job.cards ? { state: "asking", stage: "fetching" } : {});
+    poll();
+  },
+
+  remove: (job) => (job.jobId ? askToPart(job, find(".farewell", job.row).hidden) : part(job)),
+  takeOff: (job) => part(job),
+
+  async delete(job) {
+    try {
+      await deleteJob(job.jobId);
+    } catch (error) {
+      if (error instanceof LoggedOut) return missed(error);
+      if (!(error instanceof Refused && error.code === 404)) return tell("notDeleted"); // 404: it is gone already
+    }
+    part(job);
+    tell("deleted", { name: job.fileName });
+  },
+
+  async cancel(job) {
+    job.cancelled = true;
+    if (job.state === "waiting") return fail(job, "cancelled", null, { retries: job.checked ? "send" : "choose" });
+    if (job.state === "uploading") return job.abort.abort();
+    update(job, { stage: "cancelling" });
+    try {
+      await cancelJob(job.jobId);
+    } catch (error) {
+      job.cancelled = false;
+      if (error instanceof Refused) return ask(job); // it is over already: how, the server says
+      tell("notCancelled");
+    }
+    return ask(job);
+  },
+
+  async again(job) {
+    if (job.retries === "choose") return find("#files").click();
+    if (job.retries === "send") {
+      update(job, { state: "waiting", error: null });
+      return uploadNext();
+    }
+    try {
+      await retryJob(job.jobId);
+      update(job, { state: "queued", stage: "queued", error: null, progress: 0, estimate: new Estimate() });
+    } catch (error) {
+      if (error instanceof Refused) fail(job, "fileGone", null, { retries: "choose" });
+      else missed(error);
+    }
+    return undefined;
+  },
+};
+
+function part(job) {
+  if (job.jobId) forgetJob(job.jobId);
+  const next = job.row.nextElementSibling ?? job.row.previousElementSibling;
+  drop(job);
+  find(next ? ".remove" : "#files", next ?? document).focus(); // else the keyboard's place is lost with the row
+}
+
+function drop(job) {
+  job.removed = true;
+  job.abort?.abort();
+  jobs.splice(jobs.indexOf(job), 1);
+  job.row.remove();
+  job.deck?.leave();
+  showList();
+  keepPolling();
 }
 
 // The page's own controls -----------------------------------------------------------------------------------------
@@ -254,20 +320,39 @@ function listenForLanguage() {
   mark();
 }
 
+function listenForOthers() {
+  // A tab in the background asks more rarely; who comes back to it wants to see how it is now.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    poll();
+    if (Date.now() - listed > LIST_EVERY) merge();
+  });
+  addEventListener("beforeunload", (event) => {
+    if (jobs.some((job) => ["waiting", "uploading"].includes(job.state))) event.preventDefault();
+  });
+  addEventListener("storage", ({ key }) => {
+    if (key === "docdeck.token") location.reload(); // somebody logged in, or out
+  });
+  document.addEventListener("known", showKnown);
+  document.addEventListener(adopted, () => merge());
+  find("#older").addEventListener("click", () => merge(cursor));
+}
+
 function start() {
   translate(document);
   listenForLanguage();
   listenForFiles();
-  jobs.push(...savedJobs().map((job) => ({ ...job, state: "asking" })));
-  find("#jobs").append(...jobs.map(makeRow));
+  // Of a closed deck that is known to be done nothing is asked before somebody opens it.
+  const stateOf = (job) => (job.count !== undefined && !job.expanded ? "completed" : "asking");
+  jobs.push(...savedJobs().map((job) => ({ ...job, state: stateOf(job) })));
+  find("#jobs").append(...jobs.map((job) => makeRow(job, act)));
   jobs.forEach((job) => update(job));
   showList();
+  showSettings();
+  listenForOthers();
+  listenForOffers();
   poll();
-  // A tab in the background asks more rarely; who comes back to it wants to see how it is now.
-  document.addEventListener("visibilitychange", () => document.hidden || poll());
-  addEventListener("beforeunload", (event) => {
-    if (jobs.some((job) => ["waiting", "uploading"].includes(job.state))) event.preventDefault();
-  });
+  merge();
 }
 
 start();
