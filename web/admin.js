@@ -88,20 +88,21 @@ function show(what) {
 
 // Charts -------------------------------------------------------------------------------------------------------------
 
+const LONGEST = 8; // stages that are shown at once
 const WIDTH = 600;
 const HEIGHT = 120;
 
-function canvas(hours, most, label) {
+function canvas(label) {
   const node = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT + 14}`, preserveAspectRatio: "none", role: "img" });
   node.append(svg("line", { class: "axis", x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT }));
   node.append(svg("title", {}, label));
   return node;
 }
 
-function figure(title, most, node, hours, wide) {
+function figure(title, key, top, node, hours, wide) {
   const clock = (hour) => new Date(hour.at * 1000).toLocaleTimeString("sv", { hour: "2-digit", minute: "2-digit" });
-  const caption = el("figcaption", {}, el("h3", {}, title), el("span", { className: "quiet" }, most));
-  const foot = el("figcaption", { className: "quiet" }, el("span", {}, clock(hours[0])), el("span", {}, "now"));
+  const caption = el("figcaption", {}, el("h3", {}, title), el("span", { className: "quiet" }, key));
+  const foot = el("figcaption", { className: "quiet" }, ...[clock(hours[0]), `top: ${top}`, "now"].map((text) => el("span", {}, text)));
   return el("figure", { className: wide ? "wide" : "" }, caption, node, foot);
 }
 
@@ -112,7 +113,7 @@ function bars(title, hours) {
   };
   const total = (hour) => kinds(hour).reduce((sum, [, number]) => sum + number, 0);
   const most = Math.max(1, ...hours.map(total));
-  const node = canvas(hours, most, `${title}, by the hour`);
+  const node = canvas(`${title}, by the hour`);
   hours.forEach((hour, n) => {
     let top = HEIGHT;
     for (const [kind, number] of kinds(hour)) {
@@ -122,14 +123,14 @@ function bars(title, hours) {
     }
   });
   const key = el("span", {}, ...[["completed", "done"], ["refused", "refused, cancelled"], ["failed", "failed"]].flatMap(([kind, text]) =>
-    [el("span", { className: `key-${kind}` }, "■ "), `${text}  `]), `top: ${count(most)} an hour`);
-  return figure(title, key, node, hours, true);
+    [el("span", { className: `key-${kind}` }, "■ "), `${text} `]));
+  return figure(title, key, `${count(most)} an hour`, node, hours, true);
 }
 
 function lines(title, hours, pick, wide) {
   const values = hours.map(pick);
   const most = Math.max(0.01, ...values.flat().filter((value) => value !== null));
-  const node = canvas(hours, most, `${title}: median and 95th percentile by the hour`);
+  const node = canvas(`${title}: median and 95th percentile by the hour`);
   const x = (n) => ((n + 0.5) * WIDTH) / hours.length;
   const y = (value) => HEIGHT - (value / most) * (HEIGHT - 6);
   ["half", "most"].forEach((kind, which) => {
@@ -144,7 +145,7 @@ function lines(title, hours, pick, wide) {
   });
   const last = values.findLast((pair) => pair[0] !== null) ?? [null, null];
   const key = el("span", {}, el("span", { className: "key-half" }, `p50 ${span(last[0])}`), " ", el("span", { className: "key-most" }, `p95 ${span(last[1])}`));
-  return figure(title, key, node, hours, wide);
+  return figure(title, key, span(most), node, hours, wide);
 }
 
 function drawCharts(hours) {
@@ -152,8 +153,10 @@ function drawCharts(hours) {
   by("charts").replaceChildren(
     bars("Jobs that ended", hours),
     lines("Waiting for a worker", hours, (hour) => hour.wait, true),
-    ...stages.map((stage) => lines(stage, hours, (hour) => hour.stages[stage])),
+    ...stages.slice(0, LONGEST).map((stage) => lines(stage, hours, (hour) => hour.stages[stage])),
   );
+  by("quicker").replaceChildren(...stages.slice(LONGEST).map((stage) => lines(stage, hours, (hour) => hour.stages[stage])));
+  by("quicker").parentNode.hidden = stages.length <= LONGEST;
 }
 
 // The overview -------------------------------------------------------------------------------------------------------
@@ -178,7 +181,7 @@ function draw(told) {
     tile("running", count(places.running), `${told.workers.length} workers`, !told.workers.length),
     tile("delayed", count(places.delayed), "to be tried again"),
     tile("dead", count(places.dead), `${told.groups.length} causes`, places.dead > 0),
-    tile("children", `${count(memory)} MB`, "in use now"),
+    tile("memory", `${count(memory)} MB`, "of the children now"),
     tile("Redis commands", count(commands.today), `today (UTC), $${commands.dollars.toFixed(2)} at Upstash`),
   );
   drawCharts(told.hours);
@@ -254,7 +257,8 @@ async function moreJobs() {
 }
 
 function state(job) {
-  if (view.place !== "all") return job.cancel ? "cancelled" : job.error ?? job.stage ?? job.status;
+  const cause = (view.told?.groups ?? []).find((group) => group.id === job.group)?.title;
+  if (view.place !== "all") return job.cancel ? "cancelled" : cause ?? job.error ?? job.stage ?? job.status;
   return job.error ?? { run: "running", done: "completed" }[job.at] ?? job.status;
 }
 
@@ -269,7 +273,7 @@ function acts(job) {
 function drawJobs() {
   const names = view.user ? [...PLACES, "all"] : PLACES;
   by("places").replaceChildren(...names.map((place) => {
-    const node = button(place === "all" ? `all of ${view.user}` : place, () => look({ ...filtersOf(), place }));
+    const node = button(place === "all" ? `all of ${view.user}` : place, () => look({ ...filtersOf(place), place }));
     node.setAttribute("aria-pressed", place === view.place);
     return node;
   }));
@@ -281,13 +285,14 @@ function drawJobs() {
     link(job.jobId), job.fileName ?? "", job.user ?? "", date(over ? job.when : job.createdAt), job.attempts ?? "",
     state(job) ?? "", acts(job),
   ]);
-  const columns = [["Job"], ["Document", "name"], ["User", "name"], [over ? "Ended" : "Came", "time"], ["Attempts", "number"], ["State", "name"], ["", "act"]];
+  const columns = [["Job", "time"], ["Document", "name"], ["User", "name"], [over ? "Ended" : "Came", "time"], ["Attempts", "number"], ["State", "name"], ["", "act"]];
   const nothing = view.next < 0 ? "There are none." : "None among those that were looked through; go on with More.";
   by("jobs").replaceChildren(table(columns, rows, nothing));
 }
 
 const filtering = () => by("filters").contains(document.activeElement) && document.activeElement.type !== "submit";
-const filtersOf = () => Object.fromEntries(["user", "group", "since", "until"].map((name) => [name, view[name]]));
+const failing = (place) => place === "dead" || place === "delayed";
+const filtersOf = (place) => ({ user: view.user, group: failing(place) ? view.group : "", since: view.since, until: view.until });
 
 async function requeue(filter, many) {
   if (!confirm(`Requeue ${many === undefined ? "all jobs of this filter" : `${many} jobs`}?`)) return;
