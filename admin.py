@@ -72,15 +72,16 @@ def dashboard(queue: Queue, files: Storage, auth: Auth) -> Blueprint:
     def jobs() -> dict[str, Any]:
         place, user = request.args.get("place", "waiting"), request.args.get("user", "")
         if place == "all":  # of one user, the records say everything, also what Redis has forgotten
-            return {"jobs": records_of(user), "next": -1}
+            return records_of(user, *request.args.get("skip", "").partition(".")[::2])
         found, more = queue.jobs(checked_place(place), **filters(request.args), skip=number("skip"), most=MOST)
         return {"jobs": found, "next": more}
 
-    def records_of(user: str) -> list[dict[str, Any]]:
-        found = files.jobs(user, MOST)
+    def records_of(user: str, created: str, last: str) -> dict[str, Any]:
+        found = files.jobs(user, MOST + 1, (int(created), last) if last and created.isdecimal() else None)
+        more = found[MOST:] and f"{found[MOST - 1]['createdAt']}.{found[MOST - 1]['jobId']}"
         for job, place in zip(found, queue.whereabouts([job["jobId"] for job in found]), strict=True):
             job.update(at=place, user=user)
-        return found
+        return {"jobs": found[:MOST], "next": more or -1}
 
     @pages.get("/admin/job")
     def job() -> dict[str, Any]:

@@ -169,6 +169,15 @@ def test_jobs_are_found_by_place_user_error_group_and_time(client: FlaskClient, 
     assert client.get("/admin/jobs?place=dead&since=x").status_code == 400
 
 
+def test_of_one_user_all_records_are_listed_page_by_page(client: FlaskClient, files: Storage) -> None:
+    for n in range(60):
+        files.create_job({**payload(f"a{n:02}"), "fileName": "x"}, {}, 1)
+    first = client.get("/admin/jobs?place=all&user=ann").json or {}
+    second = client.get("/admin/jobs", query_string={"place": "all", "user": "ann", "skip": first["next"]}).json or {}
+    told = [job["jobId"] for job in first["jobs"] + second["jobs"]]
+    assert (sorted(told), len(first["jobs"]), second["next"]) == ([f"a{n:02}" for n in range(60)], 50, -1)
+
+
 def test_a_job_is_shown_with_its_history_its_cause_and_its_payload(client: FlaskClient, queue: Queue) -> None:
     job_id = upload(client, name="<b>.txt")
     queue.retry(take(queue), "Traceback (most recent call last):\nZeroDivisionError", delay=100)

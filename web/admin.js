@@ -31,7 +31,8 @@ function span(seconds) {
 
 const count = (number) => Number(number).toLocaleString("en");
 const date = (ms) => (Number(ms) ? new Date(Number(ms)).toLocaleString("sv") : "–");
-const ago = (ms) => `${span(Math.max(0, (Date.now() - Number(ms)) / 1000))} ago`;
+const ago = (ms) => (Date.now() - Number(ms) < 2000 ? "just now" : `${span((Date.now() - Number(ms)) / 1000)} ago`);
+const many = (number, thing) => `${count(number)} ${thing}${number === 1 ? "" : "s"}`;
 const megabytes = (bytes) => `${count(Math.round(bytes / 1048576))} MB`;
 const list = (name) => name.split(":")[1] ?? "normal";
 
@@ -178,9 +179,9 @@ function draw(told) {
   const memory = told.workers.map((worker) => Number(worker.memory ?? 0)).reduce((a, b) => a + b, 0);
   by("tiles").replaceChildren(
     ...waiting,
-    tile("running", count(places.running), `${told.workers.length} workers`, !told.workers.length),
+    tile("running", count(places.running), many(told.workers.length, "worker"), !told.workers.length),
     tile("delayed", count(places.delayed), "to be tried again"),
-    tile("dead", count(places.dead), `${told.groups.length} causes`, places.dead > 0),
+    tile("dead", count(places.dead), many(told.groups.length, "cause"), places.dead > 0),
     tile("memory", `${count(memory)} MB`, "of the children now"),
     tile("Redis commands", count(commands.today), `today (UTC), $${commands.dollars.toFixed(2)} at Upstash`),
   );
@@ -194,7 +195,7 @@ function drawGroups(groups) {
   const rows = groups.map((group) => [
     el("a", { href: `#/job/${encodeURIComponent(group.job)}`, title: "the latest job" }, group.title),
     count(group.times), count(group.dead), date(group.first), ago(group.last),
-    el("span", {}, button("Show", () => look({ place: "dead", group: group.id }), "plain"),
+    el("span", {}, button("Show", () => look({ place: group.dead ? "dead" : "delayed", group: group.id }, true), "plain"),
       group.dead ? button(`Requeue ${count(group.dead)}`, () => requeue({ group: group.id }, group.dead)) : null),
   ]);
   const columns = [["Cause", "name"], ["Times", "number"], ["Dead now", "number"], ["First", "time"], ["Last", "time"], ["", "act"]];
@@ -208,17 +209,17 @@ function drawGroups(groups) {
 
 function drawWorkers(told) {
   const rows = told.workers.map((worker) => [
-    worker.id, `${span(told.now - worker.seen / 1000)} ago`,
+    worker.id, ago(worker.seen),
     worker.job ? link(worker.job) : el("span", { className: "quiet" }, "waits"), worker.job ? worker.stage : "",
     worker.job && Number(worker.memory) ? `${count(worker.memory)} MB` : "", date(worker.started),
   ]);
-  const columns = [["Worker", "name"], ["Heartbeat", "time"], ["Job"], ["Stage"], ["Memory", "number"], ["Since", "time"]];
+  const columns = [["Worker", "name"], ["Heartbeat", "time"], ["Job", "time"], ["Stage"], ["Memory", "number"], ["Since", "time"]];
   by("workers").replaceChildren(table(columns, rows, "No worker has been seen for a minute."));
 }
 
 function drawUsers(told) {
   const rows = told.users.map((user) => [
-    button(user.user || "(none)", () => look({ place: "all", user: user.user }), "plain"),
+    button(user.user || "(none)", () => look({ place: "all", user: user.user }, true), "plain"),
     count(user.jobs), `${count(user.waiting)} of ${count(told.limits.open)}`,
     `${megabytes(user.bytes)} of ${megabytes(told.limits.bytes)}`,
   ]);
@@ -237,11 +238,11 @@ function query(skip) {
   });
 }
 
-async function look(wanted) {
+async function look(wanted, fromAfar) {
   Object.assign(view, { user: "", group: "", since: "", until: "" }, wanted);
   location.hash = "";
   await attempt(loadJobs);
-  by("list").scrollIntoView({ behavior: "smooth" });
+  if (fromAfar) by("list").scrollIntoView();
 }
 
 async function loadJobs() {
@@ -278,15 +279,16 @@ function drawJobs() {
     return node;
   }));
   if (!filtering()) for (const name of ["user", "group", "since", "until"]) by("filters")[name].value = view[name];
+  for (const name of ["group", "since", "until"]) by("filters")[name].disabled = view.place === "all";
   by("requeue").hidden = view.place !== "dead" || !view.shown.length;
-  by("more").hidden = view.next < 0;
+  by("more").hidden = view.next === -1;
   const over = view.place === "dead" || view.place === "done";
   const rows = view.shown.map((job) => [
     link(job.jobId), job.fileName ?? "", job.user ?? "", date(over ? job.when : job.createdAt), job.attempts ?? "",
     state(job) ?? "", acts(job),
   ]);
   const columns = [["Job", "time"], ["Document", "name"], ["User", "name"], [over ? "Ended" : "Came", "time"], ["Attempts", "number"], ["State", "name"], ["", "act"]];
-  const nothing = view.next < 0 ? "There are none." : "None among those that were looked through; go on with More.";
+  const nothing = view.next === -1 ? "There are none." : "None among those that were looked through; go on with More.";
   by("jobs").replaceChildren(table(columns, rows, nothing));
 }
 
@@ -311,14 +313,15 @@ function facts(pairs) {
 }
 
 const part = (title, ...nodes) => el("section", {}, el("h2", {}, title), ...nodes);
-const pretty = (json) => { try { return JSON.stringify(JSON.parse(json), null, 2); } catch { return json; } };
+const parsed = (json) => { try { return JSON.parse(json); } catch { return null; } };
+const pretty = (json) => (parsed(json) === null ? json : JSON.stringify(parsed(json), null, 2));
 
 async function loadJob(jobId) {
   const { redis, record } = await ask(`job?id=${encodeURIComponent(jobId)}`);
   const job = redis ?? {};
   const payload = job.payload ?? JSON.stringify(record?.payload ?? {});
-  const name = record?.fileName ?? JSON.parse(pretty(payload) || "{}")?.fileName;
-  const figures = Object.entries(JSON.parse(job.figures ?? "{}"));
+  const name = record?.fileName ?? parsed(payload)?.fileName;
+  const figures = Object.entries(parsed(job.figures) ?? {});
   const history = table([["When", "time"], ["What"], ["Why", "name"]], (job.history ?? []).map(([when, what, why]) => [date(when), what, why]), "Redis keeps nothing of it any more.");
   by("job").replaceChildren(
     el("p", {}, el("a", { href: "#" }, "← all jobs")),
