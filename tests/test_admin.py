@@ -185,6 +185,7 @@ def test_a_job_is_shown_with_its_history_its_cause_and_its_payload(client: Flask
     assert told["redis"]["cause"].startswith("Traceback")
     assert [line[1] for line in told["redis"]["history"]] == ["queued", "started", "failed"]
     assert json.loads(told["redis"]["payload"])["fileName"] == told["record"]["fileName"] == "<b>.txt"
+    assert "X-Amz-Signature" not in json.dumps(told), "whoever has the link has the document"
     assert client.get("/admin/job?id=nobody").status_code == 404
 
 

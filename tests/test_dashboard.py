@@ -109,7 +109,7 @@ def test_a_poisoned_document_is_found_by_its_cause_its_traceback_read_and_its_gr
     page.locator("#jobs tbody tr").first.get_by_role("link").click()
     expect(page.locator("#cause")).to_contain_text("Traceback (most recent call last)")
     expect(page.locator("#cause")).to_contain_text("ZeroDivisionError: a bug of ours")
-    expect(page.get_by_role("cell", name="failed", exact=True)).to_have_count(2)
+    expect(page.get_by_role("cell", name="failed", exact=True)).to_have_count(3)
     page.get_by_role("link", name="← all jobs").click()
     worker.terminate()
     worker.wait(20)

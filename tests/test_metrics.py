@@ -94,8 +94,8 @@ def test_a_jobs_history_tells_its_whole_way(queue: Queue) -> None:
     queue.finish(take(queue), "{}")
     details = queue.details("a") or {}
     assert [what for _, what, _ in details["history"]] == [
-        "queued", "started", "released", "started", "failed", "started", "failed", "started", "dead", "requeued",
-        "started", "done",
+        "queued", "started", "released", "started", "failed", "started", "failed", "started", "failed", "dead",
+        "requeued", "started", "done",
     ]  # fmt: skip
     assert details["history"][4][2] == "it broke", "a line each, whatever the reason"
     assert re.match(r"attempt 1 by w1 \([0-9a-f]{16}\)", details["history"][1][2])

@@ -211,7 +211,7 @@ function drawWorkers(told) {
   const rows = told.workers.map((worker) => [
     worker.id, ago(worker.seen),
     worker.job ? link(worker.job) : el("span", { className: "quiet" }, "waits"), worker.job ? worker.stage : "",
-    worker.job && Number(worker.memory) ? `${count(worker.memory)} MB` : "", date(worker.started),
+    worker.job && Number(worker.memory) ? `${count(worker.memory)} MB` : "", ago(worker.started),
   ]);
   const columns = [["Worker", "name"], ["Heartbeat", "time"], ["Job", "time"], ["Stage"], ["Memory", "number"], ["Since", "time"]];
   by("workers").replaceChildren(table(columns, rows, "No worker has been seen for a minute."));
