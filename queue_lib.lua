@@ -22,6 +22,7 @@ local INTAKE = 100               -- entries at a line's end that are looked thro
 local BATCH = 100                -- leases and retries handled in one call
 local HOUR, DAY = 3600000, 86400000
 local MOST_DONE, MOST_GROUPS, MOST_HISTORY = 10000, 1000, 4000   -- jobs, groups, bytes that are kept for operators
+local MOST_COUNTERS = 1000
 local LOOK = 2000                -- jobs that one list of an operator's looks through
 
 local set = cjson.decode(ARGV[2])
@@ -69,12 +70,14 @@ local function measure(what, value)
   count(what .. '|sum', math.floor(value))
 end
 
--- What a run took, as its worker says.
+-- What a run took, as its worker says. The stages' names come from the child, which a document may own: new ones are
+-- counted only as long as there are few.
 local function weigh(job, figures)
   local ok, told = pcall(cjson.decode, figures or '')
   if not ok or type(told) ~= 'table' then return end
   for what, value in pairs(told) do
-    if type(value) == 'number' then measure(what, value) end
+    local known = redis.call('HEXISTS', STATS, what .. '|sum') == 1
+    if type(value) == 'number' and (known or redis.call('HLEN', STATS) < MOST_COUNTERS) then measure(what, value) end
   end
   save(job, 'figures', figures)
 end

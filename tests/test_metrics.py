@@ -65,6 +65,16 @@ def test_each_way_of_a_job_is_counted_once_though_its_command_is_sent_twice(queu
     assert stats.users == [{"user": "ann", "jobs": 4, "waiting": 0, "bytes": 0}]
 
 
+def test_a_child_that_makes_up_stages_does_not_fill_redis_and_known_ones_go_on(queue: Queue) -> None:
+    for n in range(3):
+        queue.enqueue(payload(f"j{n}"))
+        made_up = {f"stage:{n}-{m}": 30 for m in range(1000 if n else 0)}
+        assert queue.finish(take(queue), "{}", {"stage:saving": 30, **made_up})
+    totals = queue.stats().totals
+    assert len(totals) < 1100
+    assert metrics.histogram(totals, "stage:saving")[2] == 3
+
+
 def test_a_group_has_its_failures_and_its_dead_jobs_until_they_are_requeued(queue: Queue) -> None:
     for name in ("a", "b"):
         queue.enqueue(payload(name))
