@@ -33,7 +33,9 @@ from werkzeug.exceptions import (
     TooManyRequests,
 )
 
+import admin
 import exports
+import monitoring
 import queue_lib
 import storage
 from auth import Auth
@@ -65,6 +67,7 @@ AWAY = "Docdeck is busy or being repaired and could not take this. Please try ag
 
 def create_app() -> Flask:
     """The Flask app with its clients, from the environment."""
+    monitoring.start_reporting()
     app = Flask(__name__, static_folder="web", static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -138,6 +141,7 @@ def create_app() -> Flask:
     def drop_upload(error: BaseException | None) -> None:
         request.close()  # the spooled file goes now, not when the garbage is collected
 
+    app.register_blueprint(admin.dashboard(queue, files, auth))
     register_jobs(app, queue, files)
     register_errors(app)
     threading.Thread(target=look_after, args=(queue, ended), daemon=True).start()
@@ -249,7 +253,7 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
         if user is None or not files.has(files.upload_key(user, job_id)):
             raise coded(Gone(storage.GONE), "file_gone")
         queue.ration(user, 0)  # it is work like an upload
-        files.reopen_job(job_id)  # first: should we die here, a worker writes the failure down again
+        files.reopen_jobs([job_id])  # first: should we die here, a worker writes the failure down again
         queue.requeue(job_id)
         return {"jobId": job_id, "status": "queued"}
 

@@ -8,15 +8,18 @@ import hashlib
 import hmac
 import os
 import re
+import time
 from dataclasses import dataclass
 
 import jwt
 from flask import Request
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import Forbidden, Unauthorized
+from werkzeug.exceptions import Forbidden, NotFound, Unauthorized
 
-OPEN_PATHS = re.compile(r"/|/healthz|/readyz|/openapi\.json|/static/.*")  # nothing of anybody's is there
+# Nothing of anybody's is there.
+OPEN_PATHS = re.compile(r"/|/healthz|/readyz|/openapi\.json|/static/.*|/admin|/admin/login")
 ADMIN_PATHS = re.compile(r"/(?:metrics|admin)(?:/.*)?")
+COOKIE, SESSION = "docdeck_admin", 12 * 3600  # the operator's, and its seconds
 SENTENCE = "Send a valid token or key: Authorization: Bearer ..."
 
 
@@ -49,6 +52,8 @@ class Auth:
             raise SystemExit("AUTH_SECRET is too short to keep anything secret: it needs at least 32 characters.")
         if not all(re.fullmatch("[0-9a-f]{64}", key) for key in keys):
             raise SystemExit("API_KEYS holds SHA-256 sums, not keys: printf %s KEY | sha256sum, separated by commas.")
+        if admin and len(admin) < 16:
+            raise SystemExit("ADMIN_TOKEN is too short to keep anybody out: it needs at least 16 characters.")
         auth = cls(secret, keys, admin)
         if auth.open and os.environ.get("RAILWAY_PROJECT_ID") and os.environ.get("OPEN_ACCESS") != "1":
             raise SystemExit("Set AUTH_SECRET or API_KEYS, or OPEN_ACCESS=1 if anybody may see and upload everything.")
@@ -59,11 +64,7 @@ class Auth:
         scheme, _, told = request.headers.get("Authorization", "").partition(" ")
         told = told.strip() if scheme.lower() == "bearer" else ""
         if ADMIN_PATHS.fullmatch(request.path):
-            if not self._admin and self.open:
-                return Caller()
-            if self._admin and hmac.compare_digest(told.encode(), self._admin.encode()):
-                return Caller()
-            raise unauthorized()
+            return self._operator(request, told)
         if self.open or OPEN_PATHS.fullmatch(request.path) or request.method == "OPTIONS":  # which asks what is allowed
             return Caller()
         if not told:  # not even where API_KEYS holds the sum of nothing
@@ -72,6 +73,33 @@ class Auth:
         if sum(hmac.compare_digest(digest, key) for key in self._keys):  # all are compared, so that time tells nothing
             return Caller()
         return Caller(self._subject(told))
+
+    def _operator(self, request: Request, told: str) -> Caller:
+        """With the token, or with a session; and changes only from pages of ours: a browser sends its cookie along."""
+        if not self._admin:
+            raise NotFound
+        if hmac.compare_digest(told.encode(), self._admin.encode()):
+            return Caller()
+        if request.method != "GET" and not same_site(request):
+            raise Forbidden("Changes are made by the dashboard's own page.")
+        if OPEN_PATHS.fullmatch(request.path) or self._is_session(request.cookies.get(COOKIE, "")):
+            return Caller()
+        raise unauthorized()
+
+    def session(self, token: str) -> str | None:
+        """What the operator's cookie holds: until when it is good, signed with the token. None for a wrong token."""
+        if not self._admin or not hmac.compare_digest(token.encode(errors="replace"), self._admin.encode()):
+            return None
+        ends = str(int(time.time()) + SESSION)
+        return f"{ends}.{self._signed(ends)}"
+
+    def _is_session(self, cookie: str) -> bool:
+        ends, _, signature = cookie.partition(".")
+        good = hmac.compare_digest(signature.encode(errors="replace"), self._signed(ends).encode())
+        return good and int(ends) > time.time()
+
+    def _signed(self, ends: str) -> str:
+        return hmac.digest(self._admin.encode(), f"docdeck operator {ends}".encode(errors="replace"), "sha256").hex()
 
     def _subject(self, token: str) -> str:
         if not self._secret:  # anybody can sign with an empty one
@@ -84,6 +112,14 @@ class Auth:
         if not isinstance(user, str) or not is_name(user):
             raise unauthorized()
         return user
+
+
+def same_site(request: Request) -> bool:
+    """Whether a request comes from a page of this very origin, or from no browser."""
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is not None:
+        return site == "same-origin"
+    return origin is None or origin.partition("://")[2] == request.host
 
 
 def unauthorized() -> Unauthorized:

@@ -6,7 +6,6 @@ No preload_app: clients of MongoDB must be built after the fork.
 import contextlib
 import ctypes
 import functools
-import json
 import logging
 import os
 import signal
@@ -28,12 +27,11 @@ class JsonLines(logging.Formatter):
     """A line of JSON for each event, as the service's own log lines are."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """time, level and message, and the traceback if there is one."""
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + "Z"
-        line = {"time": stamp, "level": record.levelname.lower(), "message": record.getMessage()}
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        """A record as monitoring.py writes an event, with the traceback if there is one."""
+        from monitoring import line  # gunicorn makes this folder importable after it has read this file
+
+        told = {"traceback": self.formatException(record.exc_info)} if record.exc_info else {}
+        return line(record.getMessage(), record.levelname.lower(), told)
 
 
 class Worker(gthread.ThreadWorker):

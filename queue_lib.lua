@@ -11,19 +11,26 @@ local Q = 'document_queue'
 local LISTS = {Q .. ':high', Q, Q .. ':low'}
 local LEASES, DELAYED, DEAD = Q .. ':leases', Q .. ':delayed', Q .. ':dead'
 local WEBHOOKS, CACHE = Q .. ':webhooks', Q .. ':cache:'
-local PARKED, PAUSED = Q .. ':parked', Q .. ':paused'
-local CANCELLED = 'Cancelled'
+local PAUSED = Q .. ':paused'
+local STATS, WORKERS, DONE, GROUPS, USERS = Q .. ':stats', Q .. ':workers', Q .. ':done', Q .. ':groups', Q .. ':users'
+local CANCELLED, DIED = 'Cancelled', 'the worker died while processing it'
+local GONE = 'This job was lost before any worker of ours saw it. Please upload the document again.'
 local FOREIGN = 'foreign'        -- the nonce of a run by a worker that knows nothing of leases
 local WALK, ENOUGH = 500, 10     -- a look at a line ends after so many jobs, or so many pointers found
 local LPOS_DEPTH = 1000          -- the lowest places stand at the list's right end: deeper is not worth a scan
 local INTAKE = 100               -- entries at a line's end that are looked through for bare pushes
 local BATCH = 100                -- leases and retries handled in one call
+local HOUR, DAY = 3600000, 86400000
+local MOST_DONE, MOST_GROUPS, MOST_HISTORY = 10000, 1000, 4000   -- jobs, groups, bytes that are kept for operators
+local MOST_COUNTERS = 1000
+local LOOK = 2000                -- jobs that one list of an operator's looks through
 
 local set = cjson.decode(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
-local FIELDS = {'at', 'list', 'user', 'payload', 'run', 'attempts', 'nonce', 'settled', 'cancel', 'since', 'status'}
+local FIELDS = {'at', 'list', 'user', 'payload', 'run', 'attempts', 'nonce', 'settled', 'cancel', 'since', 'status',
+                'queuedAt', 'group'}
 
 local function is_list(name) return name == LISTS[1] or name == LISTS[2] or name == LISTS[3] end
 
@@ -45,6 +52,66 @@ end
 
 local function save(job, ...) redis.call('HSET', 'job:' .. job.id, ...) end
 
+-- For operators: nothing below decides anything by what is kept here ---------------------------------------------------
+
+-- Counted since ever, for /metrics, and by the hour, for the dashboard's 24 hours.
+local function count(what, many)
+  local hour = STATS .. ':' .. math.floor(now / HOUR)
+  many = many or 1
+  redis.call('HINCRBY', STATS, what, many)
+  if redis.call('HINCRBY', hour, what, many) == many then redis.call('PEXPIRE', hour, 26 * HOUR) end
+end
+
+-- A value, in ms or MB, goes into a bucket: up to 10, 20, 40 and so on.
+local function measure(what, value)
+  local bucket, bound = 0, 10
+  while value > bound and bucket < 24 do bucket, bound = bucket + 1, bound * 2 end
+  count(what .. '|' .. bucket)
+  count(what .. '|sum', math.floor(value))
+end
+
+-- What a run took, as its worker says. The stages' names come from the child, which a document may own: new ones are
+-- counted only as long as there are few.
+local function weigh(job, figures)
+  local ok, told = pcall(cjson.decode, figures or '')
+  if not ok or type(told) ~= 'table' then return end
+  for what, value in pairs(told) do
+    local known = redis.call('HEXISTS', STATS, what .. '|sum') == 1
+    if type(value) == 'number' and (known or redis.call('HLEN', STATS) < MOST_COUNTERS) then measure(what, value) end
+  end
+  save(job, 'figures', figures)
+end
+
+-- A line of a job's history: when, what, and why. The oldest go when there are too many.
+local function note(job, what, why)
+  local told = redis.call('HGET', 'job:' .. job.id, 'history') or ''
+  told = told .. string.format('%.0f %s %s\n', now, what, string.gsub(string.sub(why or '', 1, 200), '%c+', ' '))
+  if #told > MOST_HISTORY then told = string.sub(told, string.find(told, '\n', #told - MOST_HISTORY, true) + 1) end
+  save(job, 'history', told)
+end
+
+local function arrived(job, how)
+  count('queued')
+  note(job, how)
+  local today = USERS .. ':' .. math.floor(now / DAY)
+  redis.call('ZINCRBY', today, 1, job.user)
+  redis.call('PEXPIRE', today, 2 * DAY)
+end
+
+-- What failed for the same cause is one group: how often, since when, and the latest job of it.
+local function blame(job, title)
+  job.group = string.sub(redis.sha1hex(title), 1, 12)
+  local key = Q .. ':group:' .. job.group
+  save(job, 'group', job.group)
+  redis.call('HSETNX', key, 'first', now)
+  redis.call('HSET', key, 'title', title, 'last', now, 'job', job.id)
+  redis.call('HINCRBY', key, 'times', 1)
+  redis.call('PEXPIRE', key, set.ttl)
+  redis.call('ZADD', GROUPS, now, job.group)
+  redis.call('ZREMRANGEBYSCORE', GROUPS, '-inf', now - set.ttl)
+  redis.call('ZREMRANGEBYRANK', GROUPS, 0, -MOST_GROUPS - 1)
+end
+
 -- Three moves ------------------------------------------------------------------------------------------------------
 
 -- A place in line and the pointer that BRPOP will hand out. Places only ever grow at one end and shrink at the
@@ -65,7 +132,7 @@ local function promote(list, user)
   while set.window == 0 or (tonumber(redis.call('HGET', list .. ':window', user)) or 0) < set.window do
     local id = redis.call('RPOP', parked)
     if not id then return end
-    redis.call('DECR', PARKED)
+    redis.call('DECR', list .. ':parked')
     local job = load(id)
     if job.at == 'parked' and job.list == list then push(job) end
   end
@@ -84,8 +151,8 @@ local function leave(list, id)
 end
 
 local function enter(job, first)
-  save(job, 'at', 'parked', 'since', now)
-  redis.call('INCR', PARKED)
+  save(job, 'at', 'parked', 'since', now, 'queuedAt', now)
+  redis.call('INCR', job.list .. ':parked')
   redis.call(first and 'RPUSH' or 'LPUSH', job.list .. ':parked:' .. job.user, job.id)
   promote(job.list, job.user)
 end
@@ -96,7 +163,7 @@ local function take_out(job)
   redis.call('ZREM', LEASES, job.id)
   redis.call('ZREM', DELAYED, job.id)
   if job.at == 'parked' then
-    redis.call('DECRBY', PARKED, redis.call('LREM', job.list .. ':parked:' .. job.user, 0, job.id))
+    redis.call('DECRBY', job.list .. ':parked', redis.call('LREM', job.list .. ':parked:' .. job.user, 0, job.id))
   end
   if job.list then leave(job.list, job.id) end
 end
@@ -107,12 +174,40 @@ local function expire(job)
   if redis.call('HEXISTS', 'job:' .. job.id, 'webhookUrl') == 1 then redis.call('ZADD', WEBHOOKS, now, job.id) end
 end
 
-local function bury(job, reason)
+-- The dead list, and that of the job's group.
+local function dead_lists(job) return {DEAD, job.group and DEAD .. ':' .. job.group} end
+
+local function undead(job)
+  for _, key in ipairs(dead_lists(job)) do redis.call('ZREM', key, job.id) end
+end
+
+-- outcome: one word for the counters; title: of the error's group, if this is the first that is heard of it.
+local function bury(job, reason, outcome, title)
+  if title then blame(job, title) end
   redis.call('ZADD', DEAD, now, job.id)
   save(job, 'at', 'dead', 'status', 'failed', 'error', reason)
   take_out(job)
-  redis.call('ZREMRANGEBYSCORE', DEAD, '-inf', now - set.ttl)
+  for _, key in ipairs(dead_lists(job)) do
+    redis.call('ZADD', key, now, job.id)
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', now - set.ttl)
+    if key ~= DEAD then redis.call('PEXPIRE', key, set.ttl) end
+  end
   expire(job)
+  count('ended:' .. outcome)
+  note(job, 'dead', reason)
+end
+
+local function bury_cancelled(job)
+  redis.call('HDEL', 'job:' .. job.id, 'group')
+  job.group = nil                -- what failed before is forgiven: this is no error
+  bury(job, CANCELLED, 'cancelled')
+end
+
+local function done(job)
+  redis.call('ZADD', DONE, now, job.id)
+  redis.call('ZREMRANGEBYRANK', DONE, 0, -MOST_DONE - 1)
+  count('ended:completed')
+  note(job, 'done')
 end
 
 local function start(job, nonce, lease)
@@ -122,6 +217,9 @@ local function start(job, nonce, lease)
   save(job, 'at', 'run', 'run', job.run, 'attempts', job.attempts, 'nonce', nonce, 'status', 'processing')
   redis.call('PERSIST', 'job:' .. job.id)
   if is_list(list) then leave(list, job.id) end
+  count('started')
+  measure('wait', math.max(0, now - (tonumber(job.queuedAt) or now)))
+  note(job, 'started', 'attempt ' .. job.attempts .. ' by ' .. nonce)
 end
 
 -- A worker of the specification writes only `status`; where that says an end, the job is over for us as well.
@@ -130,17 +228,21 @@ local function ended_elsewhere(job)
     save(job, 'at', 'done')
     take_out(job)
     expire(job)
+    done(job)
   elseif job.status == 'failed' then
     local told = redis.call('HGET', 'job:' .. job.id, 'error')
-    bury(job, told and told ~= '' and told or 'failed in a worker that gave no reason')
+    local reason = told and told ~= '' and told or 'failed in a worker that gave no reason'
+    bury(job, reason, 'foreign', string.sub(reason, 1, 200))
   else
     return false
   end
   return true
 end
 
-local function to_front(job)
-  save(job, 'status', 'queued', 'progress', '0', 'stage', 'queued', 'since', now)
+local function to_front(job, why)
+  save(job, 'status', 'queued', 'progress', '0', 'stage', 'queued', 'since', now, 'queuedAt', now)
+  count(why)
+  note(job, why)
   push(job, true)
   redis.call('ZREM', LEASES, job.id)
 end
@@ -163,6 +265,8 @@ local function adopt(job, list, raw, entry)
   redis.call('HSETNX', 'job:' .. job.id, 'status', 'queued')
   redis.call('HSETNX', 'job:' .. job.id, 'createdAt', now)
   redis.call('PERSIST', 'job:' .. job.id)   -- whatever its producer thought: what waits must not fade
+  job.queuedAt = redis.call('HGET', 'job:' .. job.id, 'createdAt')
+  arrived(job, 'found')
 end
 
 local function intake(list)
@@ -203,11 +307,11 @@ local function end_leases()
       redis.call('ZREM', LEASES, id)
     elseif not ended_elsewhere(job) then
       if job.cancel then
-        bury(job, CANCELLED)
+        bury_cancelled(job)
       elseif job.attempts >= set.attempts then
-        bury(job, 'the worker died while processing it')
+        bury(job, DIED, 'worker_died', DIED)
       else
-        to_front(job)
+        to_front(job, 'worker_died')
       end
     end
   end
@@ -295,9 +399,11 @@ local function open_jobs(user)
 end
 
 local function waiting_jobs()
-  local count = tonumber(redis.call('GET', PARKED)) or 0
-  for _, list in ipairs(LISTS) do count = count + redis.call('ZCARD', list .. ':open') end
-  return count
+  local jobs = 0
+  for _, list in ipairs(LISTS) do
+    jobs = jobs + redis.call('ZCARD', list .. ':open') + (tonumber(redis.call('GET', list .. ':parked')) or 0)
+  end
+  return jobs
 end
 
 -- What a user has had of something in the current stretch of time, and the ms until it is over.
@@ -344,6 +450,7 @@ function verbs.enqueue(id, list, user, payload, key, size, ...)
   job.list, job.user, job.payload = list, user, payload
   save(job, 'status', 'queued', 'progress', '0', 'stage', 'queued', 'createdAt', now, 'list', list, 'user', user,
        'payload', payload, 'run', 0, 'attempts', 0, ...)
+  arrived(job, 'queued')
   enter(job)
   return {'queued', id}
 end
@@ -391,26 +498,26 @@ function verbs.reject(id, raw, reason)
     save(job, 'payload', raw, 'run', 0, 'attempts', 0)
     redis.call('HSETNX', 'job:' .. job.id, 'createdAt', now)
   end
-  bury(job, reason)
+  bury(job, reason, 'no_job', reason)
   return 'ok'
 end
 
 -- Valid for the newest run wherever the job is by now, even dead: its result is saved already.
-function verbs.finish(id, run, result)
+function verbs.finish(id, run, result, figures)
   local job = load(id)
   if not job.at or job.run ~= tonumber(run) then return 'lost' end
   if job.at == 'done' then return 'ok' end
   save(job, 'at', 'done', 'status', 'completed', 'progress', '100', 'stage', 'done', 'result', result)
   take_out(job)
-  redis.call('ZREM', DEAD, id)
-  redis.call('HDEL', 'job:' .. id, 'error')
+  undead(job)
+  redis.call('HDEL', 'job:' .. id, 'error', 'group')
   local digest = redis.call('HGET', 'job:' .. id, 'digest')
   if digest then redis.call('SET', CACHE .. digest, id, 'PX', set.ttl) end
   expire(job)
+  weigh(job, figures)
+  done(job)
   return 'ok'
 end
-
-local function bury_cancelled(job) bury(job, CANCELLED) end
 
 -- The three verbs that give a job up: only by the run that holds it, and the same one again says yes.
 local function give_up(verb, act)
@@ -420,15 +527,23 @@ local function give_up(verb, act)
     if job.at ~= 'run' or job.run ~= tonumber(run) then return 'lost' end
     save(job, 'settled', mark)
     local way = job.cancel and bury_cancelled or act
-    return way(job, ...) or 'ok'
+    way(job, ...)
+    return 'ok'
   end
 end
 
-give_up('bury', bury)
+give_up('bury', function(job, reason, title, figures)
+  weigh(job, figures)
+  bury(job, reason, 'refused', title)
+end)
 
-give_up('retry', function(job, cause, delay, last_words)
+give_up('retry', function(job, cause, delay, last_words, title, figures)
   save(job, 'cause', cause)
-  if job.attempts >= set.attempts then return bury(job, last_words) end
+  weigh(job, figures)
+  blame(job, title)
+  note(job, 'failed', title)
+  if job.attempts >= set.attempts then return bury(job, last_words, 'given_up') end
+  count('retried')
   save(job, 'at', 'delayed', 'status', 'queued', 'progress', '0', 'stage', 'waiting to try again')
   redis.call('ZADD', DELAYED, now + delay, job.id)
   redis.call('ZREM', LEASES, job.id)
@@ -436,7 +551,7 @@ end)
 
 give_up('release', function(job)
   save(job, 'attempts', job.attempts - 1)
-  to_front(job)
+  to_front(job, 'released')
 end)
 
 -- → 'cancelled' for a job that waited, 'cancelling' for one that runs (its worker hears of it), 'over', 'unknown'
@@ -446,20 +561,26 @@ function verbs.cancel(id)
   if job.at == 'done' or job.at == 'dead' then return 'over' end
   save(job, 'cancel', 1)
   if job.at == 'run' then return 'cancelling' end
-  bury(job, CANCELLED)
+  bury_cancelled(job)
   return 'cancelled'
 end
 
--- Out of the dead list, as a new job of its user's. → 'queued', or 'no' for what is not dead or was never a job
-function verbs.requeue(id)
-  local job = load(id)
-  if job.at ~= 'dead' or not (job.payload and job.user and is_list(job.list)) then return 'no' end
-  redis.call('HDEL', 'job:' .. id, 'error', 'cause', 'cancel', 'settled')
-  redis.call('PERSIST', 'job:' .. id)
-  save(job, 'status', 'queued', 'progress', '0', 'stage', 'queued', 'attempts', 0)
-  enter(job)
-  redis.call('ZREM', DEAD, id)
-  return 'queued'
+-- Out of the dead list, as new jobs of their users'. → how many: not what is not dead or was never a job
+function verbs.requeue(...)
+  local queued = 0
+  for _, id in ipairs({...}) do
+    local job = load(id)
+    if job.at == 'dead' and job.payload and job.user and is_list(job.list) then
+      redis.call('HDEL', 'job:' .. id, 'error', 'cause', 'cancel', 'settled', 'group')
+      redis.call('PERSIST', 'job:' .. id)
+      save(job, 'status', 'queued', 'progress', '0', 'stage', 'queued', 'attempts', 0)
+      note(job, 'requeued')
+      enter(job)
+      undead(job)
+      queued = queued + 1
+    end
+  end
+  return queued
 end
 
 -- ids: jobs of which their user wants nothing kept. What stays is a tombstone, or a copy of a pointer would start them.
@@ -469,7 +590,8 @@ function verbs.forget(...)
     if not job.strange then
       save(job, 'at', 'deleted')
       take_out(job)
-      redis.call('ZREM', DEAD, id)
+      undead(job)
+      redis.call('ZREM', DONE, id)
       redis.call('ZREM', WEBHOOKS, id)
       local digest = redis.call('HGET', 'job:' .. id, 'digest')
       if digest then redis.call('DEL', CACHE .. digest) end
@@ -494,9 +616,10 @@ function verbs.told(id, run, deliveries, delay)
 end
 
 -- id, run, progress, stage: the job that the calling worker is busy with ('' for none). room: for so many events.
+-- commands: that this client has sent since its last look. memory: MB of the child in hand.
 -- → {'mine' | 'lost' | 'cancel' | 'idle', ms until a lease ends or a retry or event is due (-1: none), paused 1 or 0,
 --    ids of jobs whose receivers are to be told now}
-function verbs.look_after(worker, id, run, progress, stage, room)
+function verbs.look_after(worker, id, run, progress, stage, room, commands, memory)
   local own = 'idle'
   if id ~= '' then
     local job = load(id)
@@ -516,9 +639,13 @@ function verbs.look_after(worker, id, run, progress, stage, room)
     if tail_is_bare(list) then intake(list) end
   end
   if worker ~= '' then
-    redis.call('HSET', 'worker:' .. worker, 'seen', now, 'job', id, 'stage', stage)
+    redis.call('HSETNX', 'worker:' .. worker, 'started', now)
+    redis.call('HSET', 'worker:' .. worker, 'seen', now, 'job', id, 'stage', stage, 'memory', memory)
     redis.call('PEXPIRE', 'worker:' .. worker, set.lease * 3)
+    redis.call('ZADD', WORKERS, now, worker)
+    redis.call('ZREMRANGEBYSCORE', WORKERS, '-inf', now - set.lease * 3)
   end
+  count('commands', tonumber(commands))
   local due = due_events(tonumber(room))
   return {own, next_event(room - #due), redis.call('EXISTS', PAUSED), due}
 end
@@ -556,8 +683,96 @@ function verbs.seek(id, whether)
   if now - redis.call('HGET', 'job:' .. id, 'missedAt') < (taken and set.timeout or set.patience) then
     return 'sought'
   end
-  bury(job, 'This job was lost before any worker of ours saw it. Please upload the document again.')
+  bury(job, GONE, 'lost', GONE)
   return 'known'
+end
+
+-- For operators: these change nothing ------------------------------------------------------------------------------------
+
+-- The head of a line waits longest but for jobs that went to the front: some more are looked at.
+local function oldest(list)
+  local since
+  for _, id in ipairs(redis.call('ZRANGE', list .. ':open', 0, 49)) do
+    local at = tonumber(load(id).queuedAt)
+    if at and (not since or at < since) then since = at end
+  end
+  return since and math.max(0, now - since) or 0
+end
+
+local function line_of(list)
+  return {redis.call('ZCARD', list .. ':open'), tonumber(redis.call('GET', list .. ':parked')) or 0, oldest(list)}
+end
+
+-- hours: how many are wanted, the current one too. most: how many groups and users.
+-- → {counters since ever, {hour, its counters}.., {in line, parked, ms of the oldest}.., {running, delayed, dead, events
+--    due, paused}, {worker, its hash}.., {group, its hash, dead jobs of it}.., {user, jobs today, waiting, bytes}.., now}
+function verbs.stats(hours, most)
+  local by_hour, lines, workers, groups, users = {}, {}, {}, {}, {}
+  local hour, today = math.floor(now / HOUR), USERS .. ':' .. math.floor(now / DAY)
+  for h = hour - hours + 1, hour do
+    by_hour[#by_hour + 1] = {h, redis.call('HGETALL', STATS .. ':' .. h)}
+  end
+  for i, list in ipairs(LISTS) do lines[i] = line_of(list) end
+  for i, id in ipairs(redis.call('ZRANGE', WORKERS, 0, 99)) do
+    workers[i] = {id, redis.call('HGETALL', 'worker:' .. id)}
+  end
+  if tonumber(most) > 0 then
+    for i, id in ipairs(redis.call('ZREVRANGE', GROUPS, 0, most - 1)) do
+      groups[i] = {id, redis.call('HGETALL', Q .. ':group:' .. id), redis.call('ZCARD', DEAD .. ':' .. id)}
+    end
+    local found = redis.call('ZREVRANGE', today, 0, most - 1, 'WITHSCORES')
+    for i = 1, #found, 2 do
+      local waiting = 0
+      for _, list in ipairs(LISTS) do
+        waiting = waiting + (tonumber(redis.call('HGET', list .. ':window', found[i])) or 0)
+                + redis.call('LLEN', list .. ':parked:' .. found[i])
+      end
+      users[#users + 1] = {found[i], tonumber(found[i + 1]), waiting, (used('bytes', found[i]))}
+    end
+  end
+  local places = {redis.call('ZCARD', LEASES), redis.call('ZCARD', DELAYED), redis.call('ZCARD', DEAD),
+                  redis.call('ZCARD', WEBHOOKS), redis.call('EXISTS', PAUSED)}
+  return {redis.call('HGETALL', STATS), by_hour, lines, places, workers, groups, users, now}
+end
+
+-- ids and their scores, the next ones of an index after so many. Of a user's waiting jobs the parked ones come as well.
+local function indexed(place, user, group, from, to, skip)
+  local key = ({running = LEASES, delayed = DELAYED, dead = DEAD, done = DONE})[place]
+  if place == 'dead' and group ~= '' then key = DEAD .. ':' .. group end
+  if place == 'dead' or place == 'done' then
+    return redis.call('ZREVRANGEBYSCORE', key, to, from, 'WITHSCORES', 'LIMIT', skip, LOOK)
+  elseif key then
+    return redis.call('ZRANGE', key, skip, skip + LOOK - 1, 'WITHSCORES')
+  end
+  local ids = {}
+  for _, list in ipairs(LISTS) do
+    local line = redis.call('ZRANGE', list .. ':open', 0, skip + LOOK - 1)
+    local parked = user ~= '' and redis.call('LRANGE', list .. ':parked:' .. user, 0, skip + LOOK - 1) or {}
+    for _, id in ipairs(line) do ids[#ids + 1] = id; ids[#ids + 1] = '0' end
+    for i = #parked, 1, -1 do ids[#ids + 1] = parked[i]; ids[#ids + 1] = '0' end
+  end
+  return {unpack(ids, skip * 2 + 1, math.min(#ids, (skip + LOOK) * 2))}
+end
+
+local SHOWN = {'at', 'user', 'list', 'status', 'stage', 'progress', 'createdAt', 'attempts', 'error', 'group', 'payload',
+               'nonce', 'cancel'}
+
+-- place: waiting, running, delayed, dead or done; '' for any user or group; from, to: ms, of the end of jobs that are
+-- over and of the beginning of others. → {rows of id, score and SHOWN, how many to skip for the next ones (-1: none)}
+function verbs.jobs(place, user, group, from, to, skip, most)
+  local ids, rows, seen = indexed(place, user, group, from, to, tonumber(skip)), {}, 0
+  while seen < #ids / 2 and #rows < tonumber(most) do
+    local id, score = ids[seen * 2 + 1], ids[seen * 2 + 2]
+    local reply = redis.pcall('HMGET', 'job:' .. id, unpack(SHOWN))
+    local over, created = place == 'dead' or place == 'done', not reply.err and tonumber(reply[7]) or 0
+    local wanted = not reply.err and reply[1] and (user == '' or reply[2] == user) and (group == '' or reply[10] == group)
+    if wanted and (over or (created >= tonumber(from) and created <= tonumber(to))) then
+      rows[#rows + 1] = {id, score, reply}
+    end
+    seen = seen + 1
+  end
+  local more = seen < #ids / 2 or seen >= LOOK
+  return {rows, more and skip + seen or -1}
 end
 
 return verbs[ARGV[1]](unpack(ARGV, 3))

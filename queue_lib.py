@@ -17,7 +17,7 @@ For the operator: python queue_lib.py pause | resume | dead | cancel ID | requeu
     document_queue:leases        zset    id -> when its worker counts as dead      claim             settle
     document_queue:delayed       zset    id -> when it is tried again              retry             look_after
     document_queue:dead          zset    id -> when it was given up                bury, cancel      JOB_TTL, requeue
-    document_queue:parked        string  how many ids are parked in all            enter             promote
+    L:parked                     string  how many ids are parked for list L in all enter             promote
     document_queue:paused        string  there while nothing is to be started      pause             resume
     document_queue:webhooks      zset    id -> when its receiver is told               the job's end     told
     document_queue:cache:{sha}   string  the job that has a document's result          finish            JOB_TTL, forget
@@ -26,6 +26,18 @@ For the operator: python queue_lib.py pause | resume | dead | cancel ID | requeu
     document_queue:same:{n}:..   string  the job of a user's Idempotency-Key       enqueue           24 hours
     job:{id}                     hash    the wire's fields and `at`, the truth     all               JOB_TTL past end
     worker:{id}                  hash    when it was seen last, and its job        look_after        three leases
+
+    For operators, and nothing is decided by them:
+    document_queue:stats         hash    counters since ever                       all moves         never
+    document_queue:stats:{hour}  hash    the same of an hour since 1970            all moves         26 hours
+    document_queue:workers       zset    worker -> when it was seen last           look_after        three leases
+    document_queue:done          zset    the 10,000 jobs that were done last       finish            the next ones
+    document_queue:dead:{group}  zset    the dead jobs of one error group          bury              JOB_TTL, requeue
+    document_queue:groups        zset    error group -> when it was seen last      retry, bury       JOB_TTL
+    document_queue:group:{group} hash    title, times, first, last, job            retry, bury       JOB_TTL
+    document_queue:users:{day}   zset    user -> his jobs of a day since 1970      enqueue           two days
+
+    A counter that is a histogram is many: `wait|3` has what took 40 to 80 ms (|0: up to 10), `wait|sum` the sum.
 """
 
 import hashlib
@@ -91,6 +103,17 @@ class Accepted(NamedTuple):
     new: bool
 
 
+class Client(redis.Redis):
+    """Counts the commands that it sends, since Upstash bills each."""
+
+    sent = 0
+
+    def execute_command(self, *arguments: Any, **options: Any) -> Any:
+        """One command more."""
+        self.sent += 1
+        return super().execute_command(*arguments, **options)
+
+
 @dataclass(frozen=True)
 class Job:
     """One run of one job: what the worker that claimed it needs to know."""
@@ -102,6 +125,24 @@ class Job:
     payload: dict[str, Any]  # as pushed: jobId, userId, fileUrl, fileName
     notify: bool = False  # whether a receiver is to be told of its end
     options: dict[str, str] = field(default_factory=dict)  # the hash's other fields: maxPhrases, maxWords, ...
+
+
+Figures = Mapping[str, int] | None
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What operators see of the queue. Times are seconds since 1970, or for so long."""
+
+    now: float
+    totals: dict[str, int]  # counters, as the table of keys says
+    hours: dict[int, dict[str, int]]
+    lines: dict[str, dict[str, float]]  # of each list: waiting, parked (which are among them), oldest
+    places: dict[str, int]  # running, delayed, dead, webhooks; paused: 1 or 0
+    workers: list[dict[str, str]]
+    groups: list[dict[str, Any]]
+    users: list[dict[str, Any]]
+    limits: dict[str, int]
 
 
 class Notifier(Protocol):
@@ -158,6 +199,8 @@ class Queue:
         }
         self._bare_wait = bare_wait
         self.notifier: Notifier | None = None
+        self.memory = 0  # MB of the child in hand, told with each look
+        self._told = 0  # commands that were counted in Redis
         self._next_look = 0.0
         self._longest_block = 0.0
         self._paused = False
@@ -189,8 +232,8 @@ class Queue:
         }
         never, once = Retry(ExponentialBackoff(), 0), Retry(ExponentialBackoff(cap=0.1), 1)
         common["socket_connect_timeout"] = min(answer, 2)
-        self._waiting = redis.Redis.from_url(url, socket_timeout=block + 5, retry=never, **common)
-        self._redis = redis.Redis.from_url(url, socket_timeout=answer, retry=once, **common)
+        self._waiting: Client = Client.from_url(url, socket_timeout=block + 5, retry=never, **common)  # type: ignore[assignment]
+        self._redis: Client = Client.from_url(url, socket_timeout=answer, retry=once, **common)  # type: ignore[assignment]
         # Without room Redis must go on settling jobs, but take no new ones.
         self._script = self._redis.register_script("#!lua flags=allow-oom\n" + _LUA)
         self._enqueue_script = self._redis.register_script("#!lua\n" + _LUA)
@@ -306,9 +349,9 @@ class Queue:
 
     # For the operator -----------------------------------------------------------------------------------------------
 
-    def requeue(self, job_id: str) -> bool:
-        """A job from the dead list starts anew, its attempts forgotten; False if it is not there, or is no job."""
-        return self._call("requeue", job_id) == "queued"
+    def requeue(self, *job_ids: str) -> int:
+        """Jobs from the dead list start anew, their attempts forgotten; how many: not what is not there, or no job."""
+        return self._call("requeue", *job_ids)
 
     def dead(self) -> list[str]:
         """The ids in the dead list, the latest first; cancelled jobs are among them."""
@@ -316,7 +359,7 @@ class Queue:
 
     def requeue_all(self) -> int:
         """Everything in the dead list but what its user cancelled; returns how many start anew."""
-        return sum(self._fields(job_id).get("cancel") is None and self.requeue(job_id) for job_id in self.dead())
+        return sum(self.requeue(job_id) for job_id in self.dead() if "cancel" not in self._fields(job_id))
 
     def pause(self) -> None:
         """No worker starts a job from now on, not even after a restart; jobs that run go on."""
@@ -325,6 +368,57 @@ class Queue:
     def resume(self) -> None:
         """Jobs are started again; a waiting worker notices within five seconds."""
         self._redis.delete(PAUSED)
+
+    def stats(self, hours: int = 0, most: int = 0) -> "Stats":
+        """What operators see, in one command: counters since ever and of the last hours, lines, workers; and the most
+        recent error groups and today's greatest users, so many of each."""
+        totals, by_hour, lines, places, workers, groups, users, now = self._call("stats", hours, most)
+        return Stats(
+            now=now / 1000,
+            totals=_numbers(totals),
+            hours={hour * 3600: _numbers(told) for hour, told in by_hour},
+            lines={
+                name: {"waiting": open_ + parked, "parked": parked, "oldest": oldest / 1000}
+                for name, (open_, parked, oldest) in zip(LISTS, lines, strict=True)
+            },
+            places=dict(zip(("running", "delayed", "dead", "webhooks", "paused"), places, strict=True)),
+            workers=[{"id": worker, **_pairs(told)} for worker, told in workers],
+            groups=[{"id": group, "dead": dead, **_pairs(told)} for group, told, dead in groups],
+            users=[dict(zip(("user", "jobs", "waiting", "bytes"), told, strict=True)) for told in users],
+            limits={name: limit[0] for name, limit in self._limits.items()},
+        )
+
+    def jobs(
+        self,
+        place: str,
+        user: str = "",
+        group: str = "",
+        between: tuple[int, int] = (0, 1 << 52),
+        skip: int = 0,
+        most: int = 50,
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Jobs that are waiting (in their order), running, delayed, dead or done (the latest first), in one command.
+
+        And how many to skip for the next ones, -1 if there are none. between: two times in ms, of the jobs' end, or
+        of their beginning if they are not over.
+        """
+        rows, more = self._call("jobs", place, user, group, *between, skip, most)
+        jobs = [
+            {"jobId": job_id, "when": int(float(when)), **dict(zip(_SHOWN, told, strict=True))}
+            for job_id, when, told in rows
+        ]
+        for job in jobs:
+            job["fileName"] = (_parse(job.pop("payload") or "") or {}).get("fileName")
+        return jobs, more
+
+    def details(self, job_id: str) -> dict[str, Any] | None:
+        """All that there is of a job but its result, with `history` as (ms, what, why)."""
+        stored: dict[str, Any] = dict(self._fields(job_id))
+        if not stored:
+            return None
+        lines = [line.split(" ", 2) for line in stored.pop("history", "").splitlines()]
+        stored["result"] = len(stored.get("result", ""))
+        return {**stored, "history": [(int(line[0]), *line[1:]) for line in lines if len(line) == 3]}
 
     def ping(self) -> None:
         """Raises `Unavailable` unless Redis answers."""
@@ -359,7 +453,7 @@ class Queue:
         if payload is None:
             self._reject(raw)
             return None
-        nonce = secrets.token_hex(8)
+        nonce = f"{self.worker or 'a worker'} ({secrets.token_hex(8)})"
         deadline = time.monotonic() + self._bare_wait
         while True:
             patient = "yes" if time.monotonic() < deadline else ""
@@ -394,7 +488,10 @@ class Queue:
         mine = (job.id, job.run, progress, stage) if job else ("", 0, 0, "")
         self._next_look = time.monotonic() + self.look_interval  # also after one that failed, which takes its time
         room = self.notifier.room() if self.notifier else 0
-        own, soonest, paused, events = self._call("look_after", self.worker, *mine, room)
+        sent = self._waiting.sent + self._redis.sent + 1
+        told = (sent - self._told, self.memory if job else 0)
+        own, soonest, paused, events = self._call("look_after", self.worker, *mine, room, *told)
+        self._told = sent
         if self.notifier:
             self.notifier.take(events)
         self._longest_block = self.block if soonest < 0 else min(self.block, soonest / 1000)
@@ -444,21 +541,27 @@ class Queue:
 
     # Ends of a run: True if it counted, False if the job was no longer this run's -----------------------------------
 
-    def finish(self, job: Job, result: str) -> bool:
+    def finish(self, job: Job, result: str, figures: Figures = None) -> bool:
         """Done: the result, JSON, becomes a field of the hash. Counts for the newest run wherever the job is by now."""
-        return self._settle(job, "finish", result)
+        return self._settle(job, "finish", result, json.dumps(figures or {}))
 
-    def retry(self, job: Job, cause: str, delay: float | None = None) -> bool:
-        """Not the document's fault: try again after a while, or give it up when its attempts are used up."""
+    def retry(
+        self, job: Job, cause: str, delay: float | None = None, group: str = "", figures: Figures = None
+    ) -> bool:
+        """Not the document's fault: try again after a while, or give it up when its attempts are used up.
+
+        group: what errors like this one are called. figures: ms of each stage, MB of memory, for operators.
+        """
         if delay is None:
             delay = backoff(job.attempts)
         self._longest_block = min(self._longest_block, delay)  # so that this loop itself is awake when it is due
         last_words = GIVEN_UP.format(attempts=job.attempts)
-        return self._settle(job, "retry", cause, int(delay * 1000), last_words)
+        told = (group or cause.strip()[-200:], json.dumps(figures or {}))
+        return self._settle(job, "retry", cause, int(delay * 1000), last_words, *told)
 
-    def bury(self, job: Job, reason: str) -> bool:
+    def bury(self, job: Job, reason: str, group: str = "", figures: Figures = None) -> bool:
         """Never again: the reason is the sentence that the uploader reads."""
-        return self._settle(job, "bury", reason)
+        return self._settle(job, "bury", reason, group or reason[:200], json.dumps(figures or {}))
 
     def release(self, job: Job) -> bool:
         """Back to the head of the line, the attempt not counted: the worker is going, not the job."""
@@ -498,7 +601,13 @@ def backoff(attempts: int) -> float:
 
 
 _INTERNAL = {*WIRE_FIELDS, "at", "list", "user", "payload", "run", "attempts", "nonce", "settled"}
-_INTERNAL |= {"cancel", "since", "cause", "missedAt", "webhookUrl", "deliveries", "digest"}
+_INTERNAL |= {"cancel", "since", "cause", "missedAt", "webhookUrl", "deliveries", "digest", "queuedAt", "group"}
+_INTERNAL |= {"history", "figures"}
+
+_SHOWN = (  # the script's own, in its order
+    *("at", "user", "list", "status", "stage", "progress", "createdAt", "attempts", "error", "group", "payload"),
+    *("nonce", "cancel"),
+)
 
 
 def _parse(raw: str) -> dict[str, Any] | None:
@@ -514,6 +623,10 @@ def _parse(raw: str) -> dict[str, Any] | None:
 
 def _pairs(flat: list[str]) -> dict[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _numbers(flat: list[str]) -> dict[str, int]:
+    return {name: int(value) for name, value in _pairs(flat).items()}
 
 
 def _status(stored: Mapping[str, str]) -> str:

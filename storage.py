@@ -288,11 +288,12 @@ class Storage:
                     return found
         return []
 
-    def reopen_job(self, job_id: str) -> None:
-        """A job that failed is tried again."""
+    def reopen_jobs(self, job_ids: Sequence[str]) -> None:
+        """Jobs that failed are tried again."""
         with _mongo_errors():
-            failed = {"_id": job_id, "status": "failed"}
-            self._database.jobs.update_one(failed, {"$set": {"status": "queued"}, "$unset": {"error": 1, "endedAt": 1}})
+            failed = {"_id": {"$in": list(job_ids)}, "status": "failed"}
+            anew = {"$set": {"status": "queued"}, "$unset": {"error": 1, "endedAt": 1}}
+            self._database.jobs.update_many(failed, anew)
 
     def forget(self, user: str, job_ids: Sequence[str]) -> None:
         """Delete the uploads, results and records of jobs: the records last, so that it can be done again."""

@@ -84,7 +84,9 @@ class Notifier:
             if job is not None:
                 delivery, delay = self._call(job_id, job)
                 self._queue.told(job_id, job, delivery, delay)
-                log("webhook called", job_id=job_id, user_id=job["user"], **delivery)
+                if delay is None:  # the tries before are kept with the job: a log line for each would be ten
+                    code, error = delivery.get("status"), delivery.get("error")
+                    log("webhook over", job_id=job_id, user_id=job["user"], run=job["run"], code=code, error=error)
         except queue_lib.Unavailable:
             pass  # it is due again in a minute
         except Exception:  # noqa: BLE001  a bug of ours, said; a minute later it is tried again

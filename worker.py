@@ -31,10 +31,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing import connection, forkserver
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import monitoring
 import queue_lib
 import storage
 from monitoring import log
@@ -47,6 +49,8 @@ HEARTBEAT = 0.2  # seconds between two looks at the child and the signals while 
 RECONCILE = 3600  # seconds between two looks for jobs that Redis forgot
 MAX_RESULT = 64 << 20  # bytes in one message of a child
 SCRATCH = "docdeck-worker-"
+SAID_RUNS = 2  # of which it is said how they go on: with its upload, its end and its webhook a job has five lines
+LOST = "nothing here: another run has it"
 
 
 class Stop(Exception):
@@ -71,6 +75,35 @@ class Limits:
 
     seconds: float
     megabytes: int
+
+
+class Run:
+    """What one run of a job took, for the log and for the figures that go with its end."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.megabytes = job, 0
+        self._started = self._turned = time.monotonic()
+        self._stage, self._took = "", dict[str, float]()
+
+    def turn(self, stage: str) -> None:
+        """The run is at this stage now."""
+        now = time.monotonic()
+        if self._stage:
+            self._took[self._stage] = self._took.get(self._stage, 0) + now - self._turned
+        self._stage, self._turned = stage, now
+
+    def figures(self) -> dict[str, int]:
+        """ms of each stage so far, and the most memory that the child had, in MB."""
+        self.turn(self._stage)
+        took = {f"stage:{stage}": int(seconds * 1000) for stage, seconds in self._took.items()}
+        return took | ({"memory": self.megabytes} if self.megabytes else {})
+
+    def say(self, message: str, level: str = "info", *, then: str, **fields: Any) -> None:
+        """A line about this run, and what happens next. A job that is given back all night is said twice, no more."""
+        if self.job.run > SAID_RUNS and message in ("job lost", "job released", "job will be retried"):
+            return
+        job, seconds = self.job, round(time.monotonic() - self._started, 3)
+        log(message, level, job_id=job.id, user_id=job.user, run=job.run, seconds=seconds, next=then, **fields)
 
 
 class Worker:
@@ -98,6 +131,7 @@ class Worker:
         self.vi_dictionary = vi_dictionary
         self.deadline: float | None = None  # set by SIGTERM: when the job in hand has to end
         self.waiting = False
+        self.hand: Run | None = None  # the job in hand
         self.outages: dict[str, float] = {}  # since when which server is away
         self.turned = time.monotonic()
         self.reconciled: float | None = None
@@ -131,36 +165,44 @@ class Worker:
         with contextlib.suppress(queue_lib.Unavailable):
             self.queue.leave()
         log("worker stopped", worker=self.queue.worker)
+        monitoring.stop()
 
     def handle(self, job: Job) -> None:
         """One run of one job, up to one of the queue's ends: this is the only place that decides which."""
-        started = time.monotonic()
+        run = self.hand = Run(job)
         try:
             with self._folder() as folder:
                 document = Path(folder) / "document"
                 self._download(job, document)
                 result = self._process(job, document)
-            self._say(job, "job done" if self._deliver(job, result) else "job lost", started)
+            if self._deliver(job, result):
+                run.say("job done", then="its cards are there")
+            else:
+                run.say("job lost", then=LOST)
         except storage.Refused as error:
-            if self.queue.bury(job, str(error)):
+            if self.queue.bury(job, str(error), monitoring.group_of(str(error)), run.figures()):
                 self._write_off(job, str(error))
-                self._say(job, "job failed", started, reason=str(error))
+                run.say("job failed", reason=str(error), then="nothing: it is the document's fault")
         except Cancelled:
             if self.queue.release(job):  # which a cancelled job does not survive
                 self._write_off(job, "Cancelled")
-                self._say(job, "job cancelled", started)
+                run.say("job cancelled", then="nothing: its user wants it no more")
         except Lost:
-            self._say(job, "job lost", started)
+            run.say("job lost", then=LOST)
         except (Stop, storage.Unavailable):
             self.queue.release(job)  # neither is the job's fault
-            self._say(job, "job released", started)
+            run.say("job released", then="it runs again as the next one, the attempt not counted")
             raise
         except queue_lib.Unavailable:
             raise  # nothing can be settled without Redis: the lease runs out, the job comes back
-        except (storage.Transient, ChildFailed) as error:
-            self._again(job, started, str(error))
+        except storage.Transient as error:
+            self._again(run, str(error), "warning")
+        except ChildFailed as error:
+            self._again(run, str(error))
         except Exception:  # noqa: BLE001  a bug of ours: said with its traceback, and the job tried again
-            self._again(job, started, traceback.format_exc())
+            self._again(run, traceback.format_exc())
+        finally:
+            self.hand = None
 
     # A job's way ----------------------------------------------------------------------------------------------------
 
@@ -211,7 +253,7 @@ class Worker:
             child.start()
         theirs.close()
         try:
-            return self._listen(job, child.sentinel, ours)
+            return self._listen(job, child, ours)
         except EOFError:
             child.join()
             raise ChildFailed(_death(child.exitcode)) from None
@@ -220,14 +262,15 @@ class Worker:
             child.join()
             ours.close()
 
-    def _listen(self, job: Job, sentinel: int, pipe: Connection) -> str:
+    def _listen(self, job: Job, child: BaseProcess, pipe: Connection) -> str:
         """What the child says, to its end. Read as it comes: a child that a document owns may stop in mid-message."""
         ends = time.monotonic() + self.limits.seconds
         stage, percent = "starting", 0
         said = b""
         while time.monotonic() < ends:
+            self._weigh(child)
             self._tick(job, percent, stage)
-            ready = connection.wait([pipe, sentinel], HEARTBEAT)
+            ready = connection.wait([pipe, child.sentinel], HEARTBEAT)
             if not ready:
                 continue
             if pipe not in ready:  # dead, with its end of the pipe in the hands of an orphan
@@ -250,6 +293,14 @@ class Worker:
                 raise ChildFailed("its result has no end")
         raise ChildFailed(f"it took longer than {self.limits.seconds:.0f} seconds")
 
+    def _weigh(self, child: BaseProcess) -> None:
+        """Linux: the most memory that the child has had, in MB."""
+        with contextlib.suppress(OSError, ValueError):  # it may have just ended
+            told = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{child.pid}/status").read_text(), re.MULTILINE)
+            self.queue.memory = max(1, int(told[1]) >> 10) if told else 0
+            if self.hand:
+                self.hand.megabytes = max(self.hand.megabytes, self.queue.memory)
+
     def _tick(self, job: Job, percent: int, stage: str) -> None:
         """Called all the time while a document is in hand: obeys SIGTERM and keeps the job."""
         if self.deadline is not None and time.monotonic() >= self.deadline:
@@ -259,6 +310,8 @@ class Worker:
     def _keep(self, job: Job, percent: int, stage: str) -> None:
         """Renew the lease and write the progress, when it is time for it."""
         self.turned = time.monotonic()
+        if self.hand:
+            self.hand.turn(stage)
         try:
             match self.queue.beat(job, percent, stage):
                 case "lost":
@@ -279,7 +332,7 @@ class Worker:
                 if not self.files.save_result(job.id, job.user, json.loads(result)):
                     result = json.dumps(self.files.result(job.id), ensure_ascii=False)  # an earlier run's: it stands
                 self._outage_ends("storage")
-                if self.queue.finish(job, result):
+                if self.queue.finish(job, result, self.hand.figures() if self.hand else None):
                     return True
                 if self.queue.whereabouts([job.id]) == ["deleted"]:  # while it was saved: nothing of it may stay
                     self.files.forget(job.user, [job.id])
@@ -290,14 +343,18 @@ class Worker:
                     raise
                 time.sleep(self.queue.lease / 12)
 
-    def _again(self, job: Job, started: float, cause: str) -> None:
-        if self.queue.retry(job, cause) and job.attempts >= self.queue.max_attempts:
+    def _again(self, run: "Run", cause: str, level: str = "error") -> None:
+        job, delay = run.job, queue_lib.backoff(run.job.attempts)
+        said: dict[str, Any] = {"cause": cause, "attempt": job.attempts}
+        kept = self.queue.retry(job, cause, delay, monitoring.group_of(cause), run.figures())
+        if kept and job.attempts >= self.queue.max_attempts:
             # Its upload is kept: an operator may requeue it when the cause is mended.
             with contextlib.suppress(storage.Unavailable):  # the record is mended by _reconcile
                 self.files.fail_job(job.id, job.user, self.queue.reason(job.id)[0])
-            self._say(job, "job given up", started, level="error", cause=cause, attempt=job.attempts)
+            run.say("job given up", level, then="it stands in the dead list until somebody requeues it", **said)
         else:
-            self._say(job, "job will be retried", started, level="error", cause=cause, attempt=job.attempts)
+            then = f"it is tried again in {delay:.0f} seconds" if kept else LOST
+            run.say("job will be retried", level, then=then, **said)
 
     def _write_off(self, job: Job, reason: str) -> None:
         """The job is over without a result: its record says so, and its upload need not be paid for any longer."""
@@ -306,10 +363,6 @@ class Worker:
             self.files.fail_job(job.id, job.user, reason)
             if self.files.key_of(str(job.payload.get("fileUrl"))) == key:  # nobody else's file, whatever a job says
                 self.files.delete(key)
-
-    def _say(self, job: Job, message: str, started: float, level: str = "info", **fields: Any) -> None:
-        seconds = round(time.monotonic() - started, 3)
-        log(message, level, job_id=job.id, user_id=job.user, run=job.run, seconds=seconds, **fields)
 
     # Signals and outages --------------------------------------------------------------------------------------------
 
@@ -365,22 +418,26 @@ class Worker:
         if self.reconciled is not None and self.turned - self.reconciled < RECONCILE:
             return
         self.files.prepare()
+        lost = 0
         records = self.files.waiting_jobs(older_than=600, younger_than=self.queue.ttl - 600)
         while batch := list(itertools.islice(records, 500)):
             for record, place in zip(batch, self.queue.whereabouts([record["_id"] for record in batch]), strict=True):
                 try:
-                    self._mend(record, place)
+                    lost += self._mend(record, place)
                 except (storage.Unavailable, queue_lib.Unavailable):
                     raise
                 except Exception:  # noqa: BLE001  one odd record must not keep all others, and all jobs, from their turn
                     log("a record could not be mended", "error", job_id=record["_id"], cause=traceback.format_exc())
             self.turned = time.monotonic()
+        if lost:
+            log("jobs that redis had lost are queued again", "warning", jobs=lost)
         with contextlib.suppress(storage.Transient):  # one upload that cannot be deleted: in an hour
             for _ in self.files.sweep(float(os.environ.get("FILE_TTL", str(7 * 86400)))):
                 self.turned = time.monotonic()
         self.reconciled = self.turned
 
-    def _mend(self, record: dict[str, Any], place: str) -> None:
+    def _mend(self, record: dict[str, Any], place: str) -> bool:
+        """One record whose job Redis has elsewhere, or not at all; whether it was put in line again."""
         job_id, user = record["_id"], record["userId"]
         if place == "dead":
             self.files.fail_job(job_id, user, self.queue.reason(job_id)[0])
@@ -390,8 +447,8 @@ class Worker:
                 if accepted.job_id != job_id:  # another try of the same upload came through
                     self.files.delete(self.files.upload_key(user, job_id))
                     self.files.delete_job(job_id)
-                elif accepted.new:
-                    log("a job that redis had lost is queued again", job_id=job_id, user_id=user)
+                return accepted.new
+        return False
 
     def _watch(self) -> None:
         """In a thread: a loop that has not turned for so long will not turn again. Non-zero means: start me again."""
@@ -536,6 +593,7 @@ def use_local_servers() -> None:
 def work() -> None:
     """One loop: read the environment, start the forkserver, then the clients, then work."""
     start_forkserver()
+    monitoring.start_reporting()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE: no child reads our environment in /proc, unless all is root's
     seconds, megabytes = float(os.environ.get("JOB_TIMEOUT", "1800")), int(os.environ.get("JOB_MEMORY_MB", "1024"))

@@ -27,6 +27,10 @@ def raises() -> None:
     raise ZeroDivisionError("a bug of ours")
 
 
+def tells_the_text() -> None:
+    raise ValueError("canary-of-a-documents-text")
+
+
 def ends_without_a_word() -> NoReturn:
     os._exit(0)
 
@@ -65,7 +69,8 @@ def kills_its_worker() -> None:
 FATES: dict[str, Callable[[], None]] = {
     fate.__name__: fate
     for fate in (
-        raises, ends_without_a_word, leaves, reads_at_null, is_killed, hangs, spins, eats_memory, kills_its_worker
+        raises, tells_the_text, ends_without_a_word, leaves, reads_at_null, is_killed, hangs, spins, eats_memory,
+        kills_its_worker,
     )
 }  # fmt: skip
 

@@ -19,7 +19,7 @@ from queue_lib import LISTS, NORMAL, Job
 from storage import Storage
 from worker import Worker
 
-PARKED = NORMAL + ":parked"
+PARKED = [name + ":parked" for name in LISTS]
 STANDS = {name + part for name in LISTS for part in ("", ":open", ":owner", ":window")}
 STANDS |= {NORMAL + ":leases", NORMAL + ":delayed"}
 
@@ -94,4 +94,4 @@ def left_over(db: "redis.Redis") -> list[str]:
     """The keys in which a job or a pointer still stands, or a place that nobody gave back."""
     keys: list[str] = db.keys("*")  # type: ignore[assignment]
     left = [key for key in keys if key in STANDS or ":parked:" in key]
-    return [*left, PARKED] if PARKED in keys and db.get(PARKED) != "0" else left
+    return left + [key for key in PARKED if key in keys and db.get(key) != "0"]

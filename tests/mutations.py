@@ -35,6 +35,7 @@ QUEUE, CONTROL, NETWORK = "tests/test_queue.py::", "tests/test_queue_control.py:
 FOREIGN = "tests/test_queue_foreign.py::"
 WORKER, OUTAGES, CRASH = "tests/test_worker.py::", "tests/test_outages.py::", "tests/test_crash.py::"
 CHILD = "tests/test_child.py::"
+ADMIN, METRICS, MONITORING = "tests/test_admin.py::", "tests/test_metrics.py::", "tests/test_monitoring.py::"
 PROPERTY = "tests/test_queue_property.py::test_no_interleaving_breaks_an_invariant_or_loses_a_job"
 MUTATIONS = [
     Mutation(
@@ -99,8 +100,8 @@ MUTATIONS = [
     ),
     Mutation(
         "a strange hash raises", "queue_lib.lua",
-        "redis.pcall('HMGET'",
-        "redis.call('HMGET'",
+        "redis.pcall('HMGET', 'job:' .. id, unpack(FIELDS))",
+        "redis.call('HMGET', 'job:' .. id, unpack(FIELDS))",
         FOREIGN + "test_strange_keys_and_ids_do_not_stop_the_care_for_others",
     ),
     Mutation(
@@ -345,6 +346,42 @@ MUTATIONS = [
         "    parts = [user, sha256, version,",
         "    parts = [sha256, version,",
         "tests/test_cache.py::test_another_user_other_options_another_byte_or_another_pipeline_is_another_job",
+    ),
+    Mutation(
+        "the dashboard is changed from anywhere", "auth.py",
+        "        return site == \"same-origin\"\n",
+        "        return True\n",
+        ADMIN + "test_a16_a_change_from_another_site_is_refused_though_the_browser_sends_the_cookie",
+    ),
+    Mutation(
+        "an operator's session has no end", "auth.py",
+        "        return good and int(ends) > time.time()\n",
+        "        return good\n",
+        ADMIN + "test_a16_nothing_is_shown_or_changed_without_the_token_or_a_session_that_it_signed",
+    ),
+    Mutation(
+        "a requeued job stays with the dead of its group", "queue_lib.lua",
+        "      enter(job)\n      undead(job)\n",
+        "      enter(job)\n      redis.call('ZREM', DEAD, id)\n",
+        METRICS + "test_a_group_has_its_failures_and_its_dead_jobs_until_they_are_requeued",
+    ),
+    Mutation(
+        "what is done twice is counted twice", "queue_lib.lua",
+        "    if job.settled == mark then return 'ok' end\n",
+        "    if job.settled == mark then count('retried'); return 'ok' end\n",
+        METRICS + "test_each_way_of_a_job_is_counted_once_though_its_command_is_sent_twice",
+    ),
+    Mutation(
+        "a flood of lines is let through", "monitoring.py",
+        "            if self._lines < (MOST",
+        "            if True or self._lines < (MOST",
+        MONITORING + "test_a18_a_process_says_fewer_than_a_hundred_lines_a_second_and_how_many_it_left_out",
+    ),
+    Mutation(
+        "each run of a job has a line", "worker.py",
+        "        if self.job.run > SAID_RUNS and",
+        "        if self.job.run > 100 and",
+        MONITORING + "test_a_job_that_is_given_back_again_and_again_has_no_more_lines_than_others",
     ),
 ]
 

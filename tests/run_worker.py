@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 
+import monitoring
 import worker
 from queue_lib import Job, Queue
 from storage import Storage
@@ -39,6 +40,7 @@ def main() -> None:
     lease, grace, seconds, megabytes = (float(argument) for argument in sys.argv[1:])
     worker.run_pipeline = bad_documents.run_pipeline
     start_forkserver()
+    monitoring.start_reporting()
     queue = Queue(os.environ["UPSTASH_REDIS_URL"], f"test-{os.getpid()}", lease=lease, block=lease * 0.9)
     with contextlib.closing(Storage.from_env(pool=2, answer=2, silence=1)) as files:
         kind, stall = (Hanging, 3 * lease) if seconds < 0 else (Buggy if "BUG" in os.environ else Worker, 72)

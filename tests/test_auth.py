@@ -140,7 +140,7 @@ def test_a1_the_sum_of_nothing_among_the_keys_lets_nobody_in(
             assert app.test_client().get("/api/jobs?userId=ann", headers=headers).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/admin", "/admin/x"])
+@pytest.mark.parametrize("path", ["/metrics", "/admin/figures", "/admin/x"])
 def test_the_operators_pages_take_the_admin_token_and_no_users(app: Flask, path: str) -> None:
     client = app.test_client()
     for told in (token(), KEY, ""):

@@ -35,6 +35,7 @@ from tests.worker_tools import (
 
 CAUSES = {
     "raises": "ZeroDivisionError: a bug of ours",
+    "tells_the_text": "ValueError: canary-of-a-documents-text",
     "ends_without_a_word": "its process ended with exit code 0 and no result",
     "leaves": "its process ended with exit code 3 and no result",
     "reads_at_null": "its process was killed by SIGSEGV",

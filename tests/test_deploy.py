@@ -61,7 +61,7 @@ def test_gunicorn_serves_both_kinds_of_addresses_logs_json_to_stdout_and_obeys_s
     assert (tmp_path / "err").read_text() == ""
     lines = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
     assert any(line["message"].startswith("Listening at") for line in lines)
-    assert all({"time", "level", "message"} <= set(line) for line in lines)
+    assert all({"timestamp", "level", "status", "message", "service"} <= set(line) for line in lines)
     assert not any("/healthz" in str(line) for line in lines)
     assert list(tmp_path.glob(".gunicorn*")) == []
 

@@ -12,10 +12,12 @@ from tests.support import ROOT, running_api
 README = (ROOT / "README.md").read_text()
 SERVICE = (
     *("api", "auth", "forms", "uploads", "exports", "outbound", "webhooks", "queue_lib", "storage", "worker"),
-    "monitoring",
+    *("monitoring", "metrics", "admin"),
 )
 MAY_IMPORT = {
-    "api": {"exports", "auth", "forms", "uploads", "webhooks", "queue_lib", "storage", "monitoring"},
+    "admin": {"auth", "queue_lib", "storage", "metrics", "monitoring"},
+    "metrics": set(),
+    "api": {"admin", "exports", "auth", "forms", "uploads", "webhooks", "queue_lib", "storage", "monitoring"},
     "auth": set(),
     "forms": {"auth", "outbound", "webhooks", "queue_lib", "storage"},
     "uploads": {"forms", "webhooks", "queue_lib", "storage", "monitoring"},
@@ -27,7 +29,7 @@ MAY_IMPORT = {
     "storage": {"outbound"},
     "monitoring": set(),
     "dev": set(),
-    "gunicorn.conf": set(),
+    "gunicorn.conf": {"monitoring"},
     "pipeline": {"pipeline"},
 }
 OURS = {*SERVICE, "dev", "pipeline"}
@@ -120,7 +122,11 @@ def test_a_room_imports_only_what_the_map_allows(room: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("redis", "queue_lib"), ("boto3", "storage"), ("pymongo", "storage"), ("jwt", "auth")]
+    "words",
+    [
+        *(("redis", "queue_lib"), ("boto3", "storage"), ("pymongo", "storage"), ("jwt", "auth")),
+        ("sentry_sdk", "monitoring"),
+    ],
 )
 def test_each_outside_system_is_spoken_to_in_one_room_only(words: tuple[str, str]) -> None:
     package, owner = words
@@ -242,8 +248,7 @@ HELD_BY = {
 }
 
 
-# Attacks on a service like this one, by their numbers in the project's list, and the tests that answer them. A16 (the
-# dashboard) and A18's limit of lines a second come with the operators' pages.
+# Attacks on a service like this one, by their numbers in the project's list, and the tests that answer them.
 ATTACKS = {
     "A1 no key, or a wrong one": [
         "test_auth.py::test_a1_every_route_but_the_open_ones_is_401_without_a_good_token",
@@ -305,8 +310,18 @@ ATTACKS = {
     "A15 forged events": [
         "test_webhooks.py::test_a15_a_receiver_is_told_of_a_jobs_end_in_a_signed_event_that_it_can_check",
     ],
+    "A16 the dashboard": [
+        "test_admin.py::test_a16_without_an_admin_token_there_is_no_dashboard_and_no_metrics",
+        "test_admin.py::test_a16_a_short_token_is_refused_at_the_start",
+        "test_admin.py::test_a16_nothing_is_shown_or_changed_without_the_token_or_a_session_that_it_signed",
+        "test_admin.py::test_a16_the_session_is_a_cookie_that_no_script_and_no_other_site_has",
+        "test_admin.py::test_a16_a_change_from_another_site_is_refused_though_the_browser_sends_the_cookie",
+        "test_admin.py::test_a16_no_other_page_can_frame_the_dashboard_and_no_foreign_script_runs_in_it",
+        "test_dashboard.py::test_a16_what_strangers_write_is_shown_as_text",
+    ],
     "A17 secrets": ["test_session.py::test_a17_no_secret_is_in_any_log_response_or_record"],
-    "A18 forged log lines": [
+    "A18 forged log lines, floods of them": [
+        "test_monitoring.py::test_a18_a_process_says_fewer_than_a_hundred_lines_a_second_and_how_many_it_left_out",
         "test_session.py::test_a17_no_secret_is_in_any_log_response_or_record",
         "test_answers.py::test_a18_a_request_id_that_could_forge_a_log_line_is_not_taken_over",
     ],
@@ -343,7 +358,7 @@ ATTACKS = {
 
 def test_every_attack_is_answered_by_tests_that_are_there() -> None:
     numbers = [int(name.split()[0][1:]) for name in ATTACKS]
-    assert numbers == [number for number in range(1, 27) if number != 16]
+    assert numbers == list(range(1, 27))
     for test in (test for tests in ATTACKS.values() for test in tests):
         file, _, name = test.partition("::")
         assert re.search(rf"^def {name}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE), test

@@ -33,7 +33,7 @@ from queue_lib import DEAD, LISTS, NORMAL, PAUSED, Job
 from tests.queue_tools import make_queue, nothing_left, payload
 from tests.redis_tools import OwnRedis
 
-LEASES, DELAYED, COUNTER = NORMAL + ":leases", NORMAL + ":delayed", NORMAL + ":parked"
+LEASES, DELAYED = NORMAL + ":leases", NORMAL + ":delayed"
 WINDOW = 2
 ENOUGH = 10  # a look at a line ends after so many pointers: what stands behind them has to wait for the next looks
 PAST, FUTURE = 1, 10**13
@@ -440,8 +440,9 @@ class QueueMachine(RuleBasedStateMachine):
             assert counted == dict(Counter(owners.values())), f"{name}:window"
             for user, ids in now.parked(name):
                 assert counted.get(user, 0) >= WINDOW, f"{ids} of {user} are parked beside a free window"
-        parked = sum(len(ids) for name in LISTS for _, ids in now.parked(name))
-        assert int(now.keys.get(COUNTER) or 0) == parked, "the counter of parked jobs"
+        for name in LISTS:
+            parked = sum(len(ids) for _, ids in now.parked(name))
+            assert int(now.keys.get(f"{name}:parked") or 0) == parked, "the counter of parked jobs"
 
     def _what_is_done_stays_done_and_fences_only_grow(self, now: Picture) -> None:
         for job_id, job in now.jobs.items():
@@ -490,7 +491,7 @@ class QueueMachine(RuleBasedStateMachine):
             if not self.db.exists(*LISTS, LEASES, DELAYED, *(name + ":open" for name in LISTS)):
                 break
         nothing_left(self.db)
-        assert int(str(self.db.get(COUNTER) or 0)) == 0
+        assert {int(str(self.db.get(f"{name}:parked") or 0)) for name in LISTS} == {0}
         for job_id in self.accepted - self.vanished - self.forgotten:
             if job_id in self.touched and not self.db.hexists(f"job:{job_id}", "at"):
                 continue  # pushed by somebody else, taken by somebody else: no promise of ours
