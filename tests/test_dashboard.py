@@ -25,7 +25,6 @@ from queue_lib import NORMAL, Queue
 from storage import Storage
 from tests.queue_tools import take
 from tests.support import ROOT, find_free_port, wait_until
-from tests.test_page import browser  # noqa: F401  a fixture
 from tests.worker_tools import LEASE, SAMPLE, Start, ended, submit
 
 TOKEN = "canary-admin-token"
