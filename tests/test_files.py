@@ -1,5 +1,6 @@
 """Uploads as people and browsers meet them: links, how long files are kept, and pages of other origins."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from io import BytesIO
@@ -108,3 +109,23 @@ def test_only_pages_of_the_named_origins_may_use_the_api(
 def test_without_named_origins_no_other_page_is_told_anything(client: FlaskClient) -> None:
     answer = client.get("/healthz", headers={"Origin": "https://app.example"})
     assert not [name for name in answer.headers.keys() if name.startswith("Access-Control")]  # noqa: SIM118
+
+
+@pytest.mark.parametrize("bucket", ["docdeck", "doc.deck"])
+@pytest.mark.parametrize(
+    ("region", "endpoint"),
+    [("us-east-1", None), ("ap-southeast-1", None), ("auto", "https://account.r2.cloudflarestorage.com")],
+)
+def test_the_origin_that_the_page_may_upload_to_is_that_of_the_links_and_needs_no_keys(
+    region: str, endpoint: str | None, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", region)
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    for key in keys:
+        monkeypatch.delenv(key, raising=False)
+    with contextlib.closing(Storage(bucket, "mongodb://127.0.0.1/any", endpoint=endpoint)) as storage:
+        origin = storage.upload_origin()
+    for key in keys:
+        monkeypatch.setenv(key, "any")
+    with contextlib.closing(Storage(bucket, "mongodb://127.0.0.1/any", endpoint=endpoint)) as storage:
+        assert storage.upload_link("any", 1).startswith(f"{origin}/")
