@@ -20,7 +20,7 @@ import redis
 
 import dev
 from storage import Storage
-from tests.support import Service, find_free_port, start_service, wait_until
+from tests.support import Service, find_free_port, make_collections, start_service, wait_until
 from tests.worker_tools import Start, worker_log, worker_process
 
 
@@ -63,6 +63,7 @@ def files(servers: dict[str, str], mongo_uri: str, monkeypatch: pytest.MonkeyPat
     """The shared bucket and a new database, which the environment names as well."""
     monkeypatch.setenv("MONGODB_URI", mongo_uri)
     with contextlib.closing(Storage.from_env()) as files:
+        make_collections(files)
         yield files
 
 

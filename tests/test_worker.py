@@ -297,7 +297,8 @@ def test_the_child_sees_no_secret_and_no_connection(
     start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis"
 ) -> None:
     worker = start_worker(lease=24)
-    submit(queue, files, long_document(200_000))
+    job_id = submit(queue, files, long_document(400_000))
+    in_the_pipeline(queue, job_id)  # before that it still has what the forkserver spoke with it by
     child = the_child(worker)
     environment = Path(f"/proc/{child}/environ").read_text()
     assert "AWS_SECRET" not in environment
