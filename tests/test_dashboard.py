@@ -62,7 +62,7 @@ def api(files: Storage, redis_url: str, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(browser: Browser, api: str) -> Iterator[Page]:  # noqa: F811
+def page(browser: Browser, api: str) -> Iterator[Page]:
     """The dashboard, after its form of login; each question of it is answered with yes."""
     context = browser.new_context(base_url=api, viewport={"width": 1280, "height": 900}, locale="en-US")
     page, errors = context.new_page(), list[str]()
