@@ -62,7 +62,7 @@ def main() -> None:
     for group in dict.fromkeys(name.split(" ")[0] for name in EVIDENCE):
         without = np.array([number for number in kinds if not EVIDENCE[number].startswith(group)])
         show(f"  without {group}", instances, crossed(instances, without))
-    for group in ("learned", "vector", "lesk", "example"):
+    for group in ("learned", "vector", "lesk", "example", "read"):
         only = [number for number in kinds if EVIDENCE[number].split(" ")[0] in ("prior", group)]
         show(f"  prior and {group} only", instances, crossed(instances, np.array(only)))
 
@@ -142,7 +142,7 @@ def _instances(name: str, text: ElementTree.Element, gold: dict[str, set[int]]) 
     found = []
     for (lemma, part), where in places.items():
         offsets = open_wordnet().senses(lemma, part)
-        each = senses.evidence(lemma, part, where)
+        each = senses.evidence(lemma, part, where, len(where))
         for place, identity, evidence in zip(where, tagged[lemma, part], each, strict=True):
             right = np.array([offset in gold[identity] for offset in offsets])
             found.append(Instance(name, part, evidence, right, place[0] * FOLDS // len(sentences)))

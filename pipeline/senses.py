@@ -3,8 +3,9 @@
 Evidence: how often WordNet's own corpus has the sense (the prior); how near its vectors are to those of the sentences
 with the term, of the sentences around them, of all sentences that hold it (one sense per document) and of the document
 (its topic); words that its gloss and examples share with these (Lesk 1986); and neighbours of the term that stand
-beside it in an example. The vectors and the model come from bench/train_senses.py, which learns them from WordNet's
-own glosses, examples and relations; only how much each kind of evidence counts is learned from tagged texts.
+beside it in an example; what a small transformer reads in the words beside the term (pipeline/encoder.py). The
+vectors come from bench/train_senses.py and bench/make_encoder.py, which learn them from WordNet's own glosses,
+examples and relations; only how much each kind of evidence counts is learned from tagged texts.
 
 It does not tag all words of a text, and it knows no senses but WordNet's.
 """
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dense import Dense, Floats, open_vectors, unit, weigh
+from pipeline.encoder import BEGIN, BESIDE, END, LONGEST, open_encoder, open_told, places_of
 from pipeline.english import CLOSED_CLASSES, base_form, zipf
 from pipeline.tokens import Tokens
 from pipeline.wordnet import NOUN, PARTS_OF_SPEECH, VERB, Synset, open_wordnet
@@ -28,12 +30,12 @@ _PRIOR = ("prior count", "prior first", "prior rank", "prior unseen")
 _CONTEXT = (
     *("learned sentence", "learned around", "learned pooled", "learned document", "learned beside"),
     *("vector sentence", "vector around", "vector pooled", "vector document"),
-    *("lesk sentence", "lesk around", "lesk pooled", "example"),
+    *("lesk sentence", "lesk around", "lesk pooled", "example", "read sentence", "read pooled"),
 )
 # What singles out one sense counts once more: "alone" is by how much it is ahead of the second.
 EVIDENCE = (*_PRIOR, *_CONTEXT, *(f"{kind} alone" for kind in _CONTEXT))
 _AROUND, _BESIDE = 3, 3  # sentences before and behind; words before and behind
-_LOOKED_AT = 6  # places of the term, evenly from all
+_LOOKED_AT, _READ = 6, 3  # places of the term, evenly from all; those that the encoder reads too, which costs most
 
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)*")
 
@@ -48,7 +50,7 @@ class Choice:
 
 
 class Model:
-    """The file's vectors of senses, eight bits a number, and weights of the evidence."""
+    """The file's vectors of senses and weights of the evidence."""
 
     def __init__(self, path: Path) -> None:
         with np.load(path) as file:
@@ -59,9 +61,8 @@ class Model:
 
     def vectors(self, offsets: Sequence[int], part_of_speech: str) -> tuple[Floats, Floats]:
         """Learned vectors of synsets and those of their neighbours, (senses, dimensions); zeros where it has none."""
-        wanted = np.array([sense_key(offset, part_of_speech) for offset in offsets])
-        rows = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
-        known = (self._keys[rows] == wanted)[:, None]
+        rows, found = places_of([sense_key(offset, part_of_speech) for offset in offsets], self._keys)
+        known = found[:, None]
         return (self._learned[rows] * known).astype(np.float32), unit((self._related[rows] * known).astype(np.float32))
 
 
@@ -103,7 +104,7 @@ class Senses:
         offsets = wordnet.senses(lemma, part_of_speech)
         synsets = [wordnet.synset(offset, part_of_speech) for offset in offsets]
         looked_at = _spread(places)
-        evidence = self.evidence(lemma, part_of_speech, looked_at)  # (places, senses, kinds)
+        evidence = self.evidence(lemma, part_of_speech, looked_at, _READ)  # (places, senses, kinds)
         scores = evidence @ open_model().weights
         if not is_name and any(lemma in synset.lemmas for synset in synsets):
             scores[:, [lemma not in synset.lemmas for synset in synsets]] = -np.inf
@@ -113,9 +114,9 @@ class Senses:
         return Choice(tuple((synsets[number], float(all_over[number])) for number in order), fit)
 
     def evidence(
-        self, lemma: str, part_of_speech: str, places: Sequence[tuple[int, int, int]]
+        self, lemma: str, part_of_speech: str, places: Sequence[tuple[int, int, int]], read: int
     ) -> NDArray[np.float64]:
-        """(places, senses, kinds of EVIDENCE), of the senses in WordNet's order."""
+        """(places, senses, kinds of EVIDENCE), of the senses in WordNet's order; about so many places are read."""
         offsets = open_wordnet().senses(lemma, part_of_speech)
         own = {stem(word) for word in _WORD.findall(lemma)} | set(_WORD.findall(lemma))
         learned, related = open_model().vectors(offsets, part_of_speech)
@@ -127,8 +128,11 @@ class Senses:
         pooled = self._without(holding, own)
         pooled_words = frozenset().union(*(self._words(sentence) for sentence in holding)) - own
         prior = _prior(lemma, part_of_speech, len(offsets))
+        told = open_told().senses([sense_key(offset, part_of_speech) for offset in offsets])
+        asked = self._asked(places, read)
+        of_all = told @ asked.mean(0)
         rows = []
-        for sentence, first, after in places:
+        for (sentence, first, after), query in zip(places, asked, strict=True):
             around = range(max(0, sentence - _AROUND), min(len(self._tokens.starts) - 1, sentence + _AROUND + 1))
             beside = self._beside(sentence, first, after)
             contexts = unit(
@@ -146,11 +150,31 @@ class Senses:
                 [_overlap(signature, bag) for bag in (words, around_words, pooled_words)] for signature in signatures
             ]
             examples = [_example(offset, part_of_speech, own, near) for offset in offsets]
-            rows.append(
-                np.hstack([prior, learned @ contexts.T / 127, plain @ contexts[:4].T, shared, np.c_[examples]])
-            )
+            others = np.stack([examples, told @ query, of_all], axis=1)
+            rows.append(np.hstack([prior, learned @ contexts.T / 16, plain @ contexts[:4].T, shared, others]))
         evidence = np.stack(rows).astype(np.float64)
         return np.concatenate([evidence, _alone(evidence[:, :, len(_PRIOR) :])], axis=2)
+
+    def _asked(self, places: Sequence[tuple[int, int, int]], read: int) -> Floats:
+        """(places, dimensions): what the encoder reads of the term, which has as many words in all of them; the mean
+        for those that it does not read."""
+        length = min(LONGEST, places[0][2] - places[0][1])
+        windows = []
+        some = slice(None, None, -(-len(places) // read))
+        for sentence, first, _ in places[some]:
+            start, end = self._tokens.starts[sentence : sentence + 2].tolist()
+            at = start + first
+            begin = max(start, at - BESIDE)
+            rows = map(self._row, self._tokens.ids[begin : min(end, at + length + BESIDE)].tolist())
+            windows.append(([BEGIN, *rows, END], at - begin + 1))
+        queries = open_told().queries(*open_encoder().states(windows, length))
+        asked = np.repeat(queries.mean(0, keepdims=True), len(places), 0)
+        asked[some] = queries
+        return asked
+
+    def _row(self, number: int) -> int:
+        word = self._tokens.words[number]
+        return open_encoder().row(word, stem(word))
 
     def _beside(self, sentence: int, first: int, after: int) -> NDArray[np.int32]:
         start, end = self._tokens.starts[sentence], self._tokens.starts[sentence + 1]
