@@ -35,7 +35,7 @@ _CONTEXT = (
 # What singles out one sense counts once more: "alone" is by how much it is ahead of the second.
 EVIDENCE = (*_PRIOR, *_CONTEXT, *(f"{kind} alone" for kind in _CONTEXT))
 _AROUND, _BESIDE = 3, 3  # sentences before and behind; words before and behind
-_LOOKED_AT, _READ = 6, 3  # places of the term, evenly from all; those that the encoder reads too, which costs most
+_LOOKED_AT, _READ = 6, 2  # places of the term, evenly from all; those that the encoder reads too, which costs most
 
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)*")
 
