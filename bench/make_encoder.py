@@ -40,7 +40,8 @@ from pipeline.senses import sense_key, stem
 from pipeline.wordnet import NOUN, PARTS_OF_SPEECH, VERB, Synset, open_wordnet
 
 LAYERS, WORDS = 2, 20_000  # of the network; in the table
-LEVELS, COARSE = 15, 5  # of numbers to either side of nought, of layers and of words: they pack better than eight bits
+# Of numbers to either side of nought: senses', layers', words'. They pack better than eight bits.
+FINE, LEVELS, COARSE = 47, 15, 5
 KEPT, DIMENSIONS = 96, 64  # of each thing known of a sense; of the space where senses and terms meet
 EPOCHS, BATCH, RATE, DROPPED = 4, 128, 3e-3, 0.5
 RUNS = 4  # of learning, whose mean is a point better than one
@@ -79,11 +80,11 @@ def main() -> None:
     told, asked, bias = mean_of([learn(examples, rest / rest.std(0), known, own, seed) for seed in range(RUNS)])
     asked = asked / rest.std(0)[:, None]
     bias = bias - read.mean(0) @ asked + plain.mean(0) @ alone @ asked
-    largest = np.quantile(np.abs(told), 0.9995) / LEVELS
+    largest = np.quantile(np.abs(told), 0.9999) / FINE
     np.savez_compressed(
         TOLD,
         keys=np.array([sense_key(synsets[n].offset, synsets[n].part_of_speech) for n in kept]),
-        senses=np.clip(np.round(told / largest), -LEVELS, LEVELS).astype(np.int8),
+        senses=np.clip(np.round(told / largest), -FINE, FINE).astype(np.int8),
         map=(np.vstack([asked, -alone @ asked]) * largest).astype(np.float32),
         bias=(bias * largest).astype(np.float32),
     )
