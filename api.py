@@ -7,6 +7,7 @@ written down in MongoDB and put in line, in this order: a jobId is answered only
 JSON: `error`, a sentence; `code`, a word that stays the same; `requestId`. openapi.json describes all of it.
 """
 
+import functools
 import json
 import math
 import os
@@ -17,9 +18,12 @@ import traceback
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
+from urllib.parse import quote
 
 from flask import Flask, Response, g, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import (
+    BadRequest,
     Conflict,
     Gone,
     HTTPException,
@@ -29,6 +33,7 @@ from werkzeug.exceptions import (
     TooManyRequests,
 )
 
+import exports
 import queue_lib
 import storage
 from auth import Auth
@@ -67,11 +72,13 @@ def create_app() -> Flask:
 
     @app.post("/api/upload-document-async")
     def upload_document() -> dict[str, str]:
-        return uploads.submit(request)
+        with uploads.place():
+            return uploads.submit(request)
 
     @app.post("/api/uploads")
     def begin_upload() -> tuple[dict[str, Any], int]:
-        return uploads.begin(request)
+        with uploads.place():
+            return uploads.begin(request)
 
     @app.post("/api/uploads/<job_id>/complete")
     def complete_upload(job_id: str) -> dict[str, str]:
@@ -95,14 +102,19 @@ def create_app() -> Flask:
     def healthz() -> dict[str, str]:
         return {"status": "ok", "service": "docdeck"}
 
+    @functools.lru_cache(maxsize=1)
+    def asked_in(second: int) -> dict[str, str]:
+        return readiness(queue, files)  # once a second: anybody may ask, and each time costs three servers something
+
     @app.get("/readyz")
     def readyz() -> Any:
-        parts = readiness(queue, files)
+        parts = asked_in(int(time.monotonic()))
         ready = all(answer == "ok" for answer in parts.values())
         return {"status": "ok" if ready else "unavailable", **parts}, 200 if ready else 503
 
     @app.before_request
     def who_asks() -> None:
+        request.environ.pop("HTTP_IF_MATCH", None)  # Werkzeug would answer a read with 412, and none of our JSON
         given = request.headers.get("X-Railway-Request-Id") or request.headers.get("X-Request-Id") or ""
         g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         g.caller = auth.caller(request)
@@ -157,7 +169,7 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
 
     @app.get("/api/job-status/<path:job_id>")
     def job_status(job_id: str) -> Any:
-        if not polls.allows((g.caller.user, job_id)):
+        if not polls.allows((g.caller.user, job_id[:64])):
             raise coded(TooManyRequests("Ask for a job every two seconds.", retry_after=2), "too_many_polls")
         status = known(job_id)
         response = Response(app.json.dumps(status), mimetype="application/json")
@@ -179,13 +191,27 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
         last = found[most - 1] if len(found) > most else None
         return {"jobs": found[:most], "cursor": f"{last['createdAt']}.{last['jobId']}" if last else None}
 
+    def result_of(job_id: str) -> str:
+        status = known(job_id)
+        if "result" not in status:
+            raise coded(Conflict(f"The job has no result: it is {status['status']}."), "no_result")
+        return str(status["result"])
+
     @app.get("/api/jobs/<job_id>/result")
     def job_result(job_id: str) -> Response:
-        status = known(job_id)
-        if status["status"] != "completed":
-            raise coded(Conflict(f"The job has no result: it is {status['status']}."), "no_result")
-        response = Response(status["result"], mimetype="application/json")
+        response = Response(result_of(job_id), mimetype="application/json")
         response.headers["Content-Disposition"] = f'attachment; filename="{job_id}.json"'
+        return response
+
+    @app.get("/api/jobs/<job_id>/deck.<kind>")
+    def job_deck(job_id: str, kind: str) -> Response:
+        if kind not in exports.KINDS:
+            raise coded(NotFound(f"A deck is one of {', '.join(exports.KINDS)}."), "unknown_deck")
+        result = json.loads(result_of(job_id))
+        body, mime = exports.deck(kind, result)
+        name = quote(exports.file_name(str(result.get("document_title")), kind), safe="")
+        response = Response(body, content_type=mime)
+        response.headers["Content-Disposition"] = f"attachment; filename=\"deck.{kind}\"; filename*=UTF-8''{name}"
         return response
 
     @app.get("/api/jobs/<job_id>/file")
@@ -198,15 +224,15 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
 
     @app.post("/api/jobs/<job_id>/cancel")
     def cancel_job(job_id: str) -> dict[str, str]:
-        known(job_id)
-        outcome = queue.cancel(job_id)
+        status, outcome = known(job_id), queue.cancel(job_id)
+        user = files.owner(job_id)
+        if outcome == "unknown" and user is not None and status["status"] == "queued":
+            outcome = "cancelled"  # Redis forgot it, and its record would bring it back
         if outcome not in ("cancelled", "cancelling"):
             raise coded(Conflict("The job is over already."), "job_over")
-        if outcome == "cancelled":  # one that runs is written off by its worker
-            user = files.owner(job_id)
-            if user is not None:
-                files.fail_job(job_id, user, "Cancelled")
-                files.delete(files.upload_key(user, job_id))
+        if outcome == "cancelled" and user is not None:  # one that runs is written off by its worker
+            files.fail_job(job_id, user, "Cancelled")
+            files.delete(files.upload_key(user, job_id))
         return {"jobId": job_id, "status": outcome}
 
     @app.post("/api/jobs/<job_id>/retry")
@@ -217,6 +243,7 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
             raise coded(Conflict("Only a job that has failed can be tried again, within a few days."), "job_not_failed")
         if user is None or not files.has(files.upload_key(user, job_id)):
             raise coded(Gone(storage.GONE), "file_gone")
+        queue.ration(user, 0)  # it is work like an upload
         files.reopen_job(job_id)  # first: should we die here, a worker writes the failure down again
         queue.requeue(job_id)
         return {"jobId": job_id, "status": "queued"}
@@ -298,6 +325,10 @@ def register_errors(app: Flask) -> None:
         response.data = json.dumps({"error": sentence, "code": code, "requestId": g.request_id})
         response.content_type = "application/json"
         return response  # type: ignore[return-value]
+
+    @app.errorhandler(ParseException)
+    def broken(error: ParseException) -> Response:
+        return http_error(BadRequest("The body's chunks are none."))  # which gunicorn finds out while they are read
 
     @app.errorhandler(queue_lib.Full)
     def full(error: queue_lib.Full) -> Response:

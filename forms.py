@@ -13,7 +13,7 @@ from typing import Any
 
 from flask import Request, g, request
 from werkzeug.datastructures import FileStorage
-from werkzeug.exceptions import BadRequest, HTTPException, NotFound, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound, RequestEntityTooLarge, UnsupportedMediaType
 
 import outbound
 import queue_lib
@@ -22,7 +22,7 @@ from queue_lib import PRIORITIES
 from storage import MAX_FILE, TOO_LARGE
 from webhooks import Hooks
 
-MAX_JSON = 64 * 1024
+MAX_TEXT = 64 * 1024
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 OPTIONS = {"userId", "priority", "maxPhrases", "maxWords", "knownWords", "minCefr", "webhookUrl"}
 NO_DOCUMENT = "This is no PDF, Word or text file, and no picture."
@@ -31,24 +31,32 @@ KNOWN = re.compile(rb"%PDF-|PK\x03\x04|\x89PNG|\xff\xd8\xff|II\*\0|MM\0\*|RIFF..
 
 def fields_of(sent: Request, known: set[str]) -> dict[str, str]:
     """The named values of a form or of a JSON object, each as text; a misspelt one is heard of, nothing smuggled in."""
+    if sent.mimetype != "multipart/form-data":
+        sent.max_content_length = MAX_TEXT + 1  # what has no parts is read into memory whole
+        if len(sent.get_data()) > MAX_TEXT:  # without a length it is cut off there, and nothing said
+            raise RequestEntityTooLarge
     if sent.mimetype == "application/json":
         fields = json_of(sent)
+        names = list(fields)
     elif sent.mimetype in ("multipart/form-data", "application/x-www-form-urlencoded", ""):
         fields = dict(sent.form)
+        names = [name for name, _ in (*sent.form.items(multi=True), *sent.files.items(multi=True))]
     else:
         raise UnsupportedMediaType("Send a form (multipart/form-data), or JSON where there is no file.")
-    if unknown := sorted(map(str, {*fields, *sent.files} - known)):  # a part of a form may have no name
+    if unknown := sorted(map(str, {*names} - known)):  # a part of a form may have no name
         raise BadRequest(f"Unknown field: {unknown[0][:40]!r}.")
+    if len({*names}) < len(names):
+        raise BadRequest("A field is there twice: send each once, and one document at a time.")
     return {name: value.strip() for name, value in fields.items()}
 
 
 def json_of(sent: Request) -> dict[str, str]:
     """A flat JSON object, whatever a parser could be led to do with another."""
-    sent.max_content_length = MAX_JSON
 
     def flat(pairs: list[tuple[str, Any]]) -> dict[str, str]:
         plain = [(name, value) for name, value in pairs if isinstance(value, str | int) and not isinstance(value, bool)]
         fields = {name: str(value) for name, value in plain}
+        "".join([*fields, *fields.values()]).encode()  # half a surrogate pair is no text: neither store would take it
         if len(fields) < len(pairs):
             raise ValueError("a field twice, or one that is neither text nor a whole number")
         return fields
@@ -120,6 +128,8 @@ def checked_options(fields: dict[str, str]) -> dict[str, str]:
                 raise BadRequest(f"{name} must be a number from 0 to {most}.")
             options[name] = str(int(value))
     known = fields.get("knownWords", "")
+    if len(known) > MAX_TEXT:  # it stays in Redis with its job, and a user may have thousands of them
+        raise BadRequest(f"knownWords must be at most {MAX_TEXT} characters long.")
     if known:
         options["knownWords"] = known
     level = fields.get("minCefr", "").upper()

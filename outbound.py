@@ -12,22 +12,23 @@ import ipaddress
 import os
 import socket
 import ssl
+import string
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 CHUNK = 256 * 1024
-CONNECT, SILENCE = 5, 10  # seconds for a connection, and for which a server may say nothing
+LOOK_UP, CONNECT, SILENCE = 3, 5, 10  # seconds for a name, for a connection, and for which a server may say nothing
 EVERYWHERE = ("*",)  # for addresses that are ours
-# What ipaddress takes for public although a router may turn it into a private address: NAT64, 6to4, Teredo, IPv4 in
-# IPv6; and what later versions of Python only know to be private.
+# All that IPv6 has of the open internet: a router may turn other addresses into private ones (NAT64, IPv4 in IPv6).
+OPEN_IPV6 = ipaddress.ip_network("2000::/3")
+# As it may these (6to4, Teredo); and what later versions of Python only know to be private.
 ODD = [
     ipaddress.ip_network(text)
-    for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "::ffff:0:0/96", "fec0::/10",
-                 "100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15")
+    for text in ("2002::/16", "2001::/32", "100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15")
 ]  # fmt: skip
 
 
@@ -67,14 +68,15 @@ def allowed_hosts() -> frozenset[str]:
 def is_public(address: str) -> bool:
     """Whether an IP address is one of the open internet."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    return ip.is_global and not ip.is_multicast and not any(ip in net for net in ODD if net.version == ip.version)
+    odd = any(ip in net for net in ODD if net.version == ip.version) or (ip.version == 6 and ip not in OPEN_IPV6)
+    return ip.is_global and not ip.is_multicast and not odd
 
 
 def find(url: str, what: str, allowed: Collection[str]) -> Place:
     """Where a URL leads, if one may go there. Raises `Refused` with a sentence that begins with `what`."""
     try:
         parts = urlsplit(url)
-        host = (parts.hostname or "").rstrip(".").encode("idna").decode()
+        host = (parts.hostname or "").encode("idna").decode().rstrip(".")  # after it, as idna knows other dots
         port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
         host = ""
@@ -85,14 +87,27 @@ def find(url: str, what: str, allowed: Collection[str]) -> Place:
         raise Refused(f"{what} must be https, without a port, name or password of its own.")
     if not trusted and f".{host}".endswith((".railway.internal", ".localhost", ".local", ".internal")):
         raise Refused(f"{what} leads to an address that Docdeck does not visit.")
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise Transient(f"{host[:100]} cannot be found") from None
+    found = _look_up(host, port)
     if not trusted and not all(is_public(str(sockaddr[0])) for *_, sockaddr in found):
         raise Refused(f"{what} leads to an address that Docdeck does not visit.")
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    path = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=string.punctuation)
     return Place(parts.scheme == "https", host, port, path, [(family, sockaddr) for family, *_, sockaddr in found])
+
+
+def _look_up(host: str, port: int) -> list[Any]:
+    """Its addresses. The resolver has no deadline of its own that fits here: its thread is left to it."""
+    found: list[Any] = []
+
+    def ask() -> None:
+        with contextlib.suppress(OSError, UnicodeError):
+            found.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(LOOK_UP)
+    if not found:
+        raise Transient(f"{host[:100]} cannot be found")
+    return found
 
 
 @contextlib.contextmanager

@@ -312,10 +312,25 @@ local function charge(kind, user, count, ms)
   redis.call('INCRBY', key, count)
 end
 
--- key: an idempotency key of the user's, or ''. size: bytes of an upload, '' for what is no upload and not rationed.
+-- Counts an upload of a user's, unless size is ''. → nothing, or what he has had too much of and the ms until he may
+-- try again: {'open' | 'uploads' | 'bytes', ms}
+local function ration(user, size)
+  if open_jobs(user) >= set.max_user_jobs then return {'open', 60000} end
+  if size == '' then return end
+  local uploads, minute = used('uploads', user)
+  if uploads >= set.max_uploads then return {'uploads', minute} end
+  local bytes, day = used('bytes', user)
+  if bytes + size > set.max_bytes then return {'bytes', day} end
+  charge('uploads', user, 1, 60000)
+  charge('bytes', user, size, 86400000)
+end
+
+function verbs.ration(user, size) return ration(user, size) or {'ok', ''} end
+
+-- key: an idempotency key of the user's, or ''. size: bytes of an upload, '' for what is none or is counted.
 -- Fields of the job (options of the upload) follow as name, value, ...
 -- → {'queued' | 'already' | 'full', the id of the job that stands for this upload}
---   or {'open' | 'uploads' | 'bytes', ms}: what this user has had too much of, and when he may try again
+--   or what ration says
 function verbs.enqueue(id, list, user, payload, key, size, ...)
   local job, same = load(id), Q .. ':same:' .. #user .. ':' .. user .. ':' .. key
   if job.strange then return redis.error_reply('WRONGTYPE job:' .. id .. ' is no job') end
@@ -323,15 +338,8 @@ function verbs.enqueue(id, list, user, payload, key, size, ...)
   local first = key ~= '' and redis.call('GET', same)
   if first and load(first).at ~= 'deleted' then return {'already', first} end
   if waiting_jobs() >= set.max_waiting then return {'full', ''} end
-  if open_jobs(user) >= set.max_user_jobs then return {'open', 60000} end
-  if size ~= '' then
-    local uploads, minute = used('uploads', user)
-    if uploads >= set.max_uploads then return {'uploads', minute} end
-    local bytes, day = used('bytes', user)
-    if bytes + size > set.max_bytes then return {'bytes', day} end
-    charge('uploads', user, 1, 60000)
-    charge('bytes', user, size, 86400000)
-  end
+  local refused = ration(user, size)
+  if refused then return refused end
   if key ~= '' then redis.call('SET', same, id, 'PX', set.same) end
   job.list, job.user, job.payload = list, user, payload
   save(job, 'status', 'queued', 'progress', '0', 'stage', 'queued', 'createdAt', now, 'list', list, 'user', user,

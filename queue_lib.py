@@ -21,8 +21,8 @@ For the operator: python queue_lib.py pause | resume | dead | cancel ID | requeu
     document_queue:paused        string  there while nothing is to be started      pause             resume
     document_queue:webhooks      zset    id -> when its receiver is told               the job's end     told
     document_queue:cache:{sha}   string  the job that has a document's result          finish            JOB_TTL, forget
-    document_queue:uploads:{u}   string  how many uploads of a user in this minute     enqueue           a minute
-    document_queue:bytes:{u}     string  how many bytes of his in these 24 hours       enqueue           24 hours
+    document_queue:uploads:{u}   string  how many uploads of a user in this minute     ration            a minute
+    document_queue:bytes:{u}     string  how many bytes of his in these 24 hours       ration            24 hours
     document_queue:same:{n}:..   string  the job of a user's Idempotency-Key       enqueue           24 hours
     job:{id}                     hash    the wire's fields and `at`, the truth     all               JOB_TTL past end
     worker:{id}                  hash    when it was seen last, and its job        look_after        three leases
@@ -64,6 +64,8 @@ WrongPassword = redis.AuthenticationError
 _LUA = Path(__file__).with_name("queue_lib.lua").read_text()
 # What Redis says when a script of ours does what it must not: a bug, which no waiting mends.
 _OUR_FAULT = re.compile(r"(?:ERR )?(?:user_script|Error (?:running|compiling) script)|WRONGTYPE")
+# To more than ten arguments without a password Redis says this instead of NOAUTH.
+_NOT_LOGGED_IN = "unauthenticated multibulk length"
 _JOB_ID = re.compile(r"[!-~]{1,200}")
 
 
@@ -231,7 +233,8 @@ class Queue:
         """Put a job in line. A known jobId, or a key that this user has used within 24 hours, changes nothing.
 
         payload: jobId, userId, fileUrl, fileName and perhaps priority (2, 1 or 0); it is pushed as JSON. options
-        become fields of the job's hash. size: bytes of an upload, which are rationed; None for what is no upload.
+        become fields of the job's hash. size: bytes of an upload, which are rationed; None for what is none, or
+        was rationed before.
         Raises `Full`, `TooMany` and `Unavailable`; calling it twice is safe.
         """
         entry = json.dumps(payload, ensure_ascii=False)
@@ -242,10 +245,17 @@ class Queue:
         word, job_id = self._run(self._enqueue_script, arguments)
         if word == "full":
             raise Full("Too many documents are waiting at the moment. Please try again in a few minutes.")
+        self._refuse(word, job_id)
+        return Accepted(job_id, word == "queued")
+
+    def ration(self, user: str, size: int) -> None:
+        """Count an upload of so many bytes that may come past us, or a job that runs again. Raises `TooMany`."""
+        self._refuse(*self._run(self._enqueue_script, ["ration", self._settings, user, size]))
+
+    def _refuse(self, word: str, wait: str) -> None:
         if word in self._limits:
             most, window, sentence = self._limits[word]
-            raise TooMany(sentence, word, most, window, int(job_id) / 1000)
-        return Accepted(job_id, word == "queued")
+            raise TooMany(sentence, word, most, window, int(wait) / 1000)
 
     def status(self, job_id: str, user: str | None = None) -> dict[str, Any] | None:
         """The job as the wire shows it: status, progress "0".."100", stage, createdAt (ms), result or error.
@@ -469,6 +479,8 @@ class Queue:
         except redis.ResponseError as error:
             if _OUR_FAULT.match(str(error)):
                 raise RuntimeError(f"the queue's script failed: {error}") from error
+            if _NOT_LOGGED_IN in str(error):
+                raise WrongPassword("Authentication required.") from error
             raise
 
     def _fields(self, job_id: str) -> dict[str, str]:

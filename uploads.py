@@ -4,14 +4,23 @@ In this order, so that a jobId is answered only for what is durable: the file in
 job in line. Of a document whose result is there already, that job is the answer at once.
 """
 
+import contextlib
 import hashlib
+import threading
 import uuid
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from flask import Request, g
-from werkzeug.exceptions import BadRequest, Conflict, NotFound, TooManyRequests, UnsupportedMediaType
+from werkzeug.exceptions import (
+    BadRequest,
+    Conflict,
+    NotFound,
+    ServiceUnavailable,
+    UnsupportedMediaType,
+)
 
 import queue_lib
 import storage
@@ -20,7 +29,6 @@ from forms import (
     NO_DOCUMENT,
     OPTIONS,
     Closed,
-    Polls,
     checked_file,
     checked_key,
     checked_options,
@@ -40,14 +48,27 @@ from queue_lib import Queue
 from storage import MAX_FILE, TOO_LARGE, Storage
 from webhooks import Hooks
 
+AT_ONCE = 24  # of a process' 32 threads: a slow client holds one, and the others have to go on answering
+
 
 class Uploads:
     """What takes documents in, for all threads of one process."""
 
     def __init__(self, queue: Queue, files: Storage, hooks: Hooks) -> None:
         self.queue, self.files, self.hooks = queue, files, hooks
-        self.closed, self.begun = Closed(), Polls(20)  # a second, of a user: no file may ever come of them
+        self.places = threading.BoundedSemaphore(AT_ONCE)
+        self.closed = Closed()
         self.version = pipeline_version()
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """Around whatever reads a body. Without a place left, the request is refused before it is read."""
+        if not self.places.acquire(blocking=False):
+            raise ServiceUnavailable("Many documents are coming in. Please try again in a few seconds.", retry_after=5)
+        try:
+            yield
+        finally:
+            self.places.release()
 
     def submit(self, upload: Request) -> dict[str, str]:
         """A form with a document; the specification's answer. Leaves nothing behind when it cannot take it."""
@@ -87,11 +108,13 @@ class Uploads:
         size, sha256 = checked_size(fields), checked_sha256(fields)
         payload, options = self._job(fields, fields.get("fileName", ""))
         job_id, user = payload["jobId"], payload["userId"]
-        if not self.begun.allows((user, "")):
-            refusal = TooManyRequests("You begin too many uploads. Please try again soon.", retry_after=1)
-            raise coded(refusal, "too_many_begun")
         if sha256 and (done := self._done_before(user, sha256, options)):
             return done, 200
+        try:
+            self.queue.ration(user, size)  # now: a file that is never completed is kept for a day as well
+        except queue_lib.TooMany as error:
+            self.closed.close(user, error)
+            raise
         self.files.create_job(payload, options, size, status="uploading")
         url = self.files.upload_link(self.files.upload_key(user, job_id), size)
         return {"uploadId": job_id, "method": "PUT", "url": url, "expiresIn": storage.SHORT_LINK}, 201
@@ -107,7 +130,6 @@ class Uploads:
 
     def _complete(self, job_id: str, record: dict[str, Any]) -> None:
         user = record["userId"]
-        self.closed.check(user)
         key = self.files.upload_key(user, job_id)
         try:
             size, head = self.files.look_at(key)
@@ -118,12 +140,12 @@ class Uploads:
             raise BadRequest(TOO_LARGE if size > MAX_FILE else NO_DOCUMENT)
         self.files.set_status(job_id, "queued", size)  # first: should we die here, a worker enqueues it
         try:
-            self.queue.enqueue(record["payload"], record["options"], size=size)
-        except queue_lib.Full as error:
-            self.closed.close(user, error)
+            taken = self.queue.enqueue(record["payload"], record["options"])
+        except queue_lib.Full:
             self.files.set_status(job_id, "uploading", size)
             raise
-        log("job queued", job_id=job_id, user_id=user, request_id=g.request_id, bytes=size)
+        if taken.new:
+            log("job queued", job_id=job_id, user_id=user, request_id=g.request_id, bytes=size)
 
     def _job(self, fields: dict[str, str], name: str) -> tuple[dict[str, Any], dict[str, str]]:
         """The payload and the options of a job that is to be, for a user who may have one."""

@@ -11,13 +11,14 @@ a `property` or a `connector`.
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline import definitions, examples, vietnamese
+from pipeline.abbreviations import abbreviations
 from pipeline.candidates import KINDS, LINKING
 from pipeline.cefr import LEVELS, level
 from pipeline.context import Sentence
@@ -26,15 +27,15 @@ from pipeline.english import CLOSED_CLASSES, zipf
 from pipeline.graph import Topic
 from pipeline.pronunciation import american, british
 from pipeline.senses import Choice, Senses
-from pipeline.synonyms import abbreviations
-from pipeline.terms import Scored, Term
-from pipeline.tokens import Flags, Tokens
+from pipeline.terms import Scored, Term, in_subject, speaks_of
+from pipeline.tokens import Tokens
 from pipeline.wordnet import ADJECTIVE, ADVERB, NOUN, PARTS_OF_SPEECH, SOURCE, VERB, Synset, open_wordnet
 
 HEAD_NOUN = "head noun"
 
 _CLOSE = 0.8  # a second sense that is so much as likely as the first stands beside it
 _SYNONYMS, _RELATED = 5, 6
+_PART = 4  # letters of each of the two words that a compound is made of
 _BANDS = ((5.0, "very common"), (4.0, "common"), (3.0, "less common"), (-1.0, "rare"))  # from this Zipf value on
 _ROLES = {VERB: "action", ADJECTIVE: "property", ADVERB: "property"}
 
@@ -67,15 +68,15 @@ def make_cards(
     best = max((entry.score for entry in chosen), default=1.0) or 1.0
     senses = Senses(material.tokens, material.dense)
     used: Counter[int] = Counter()
-    verbs = examples.with_verbs(material.tokens)
-    long_forms = {short: long for long, short in sorted(abbreviations(material.sentences))}
+    marks = examples.Marks.of(material.tokens)
+    long_forms = abbreviations(material.sentences)
     places = {
         member: (number, rank) for number, topic in enumerate(topics) for rank, member in enumerate(topic.members)
     }
     cards = []
     for number, entry in enumerate(chosen):
         cluster, rank = places[number]
-        card = _card(entry, _meaning(entry.term, senses, material.sentences, long_forms), material, verbs, used)
+        card = _card(entry, _meaning(entry.term, senses, material, long_forms), material, marks, used)
         members = [chosen[member].term.text for member in topics[cluster].members]
         card |= {"importance_score": round(entry.score / best, 4)}
         card |= {"cluster_id": cluster, "cluster_name": members[0], "cluster_rank": rank + 1}
@@ -91,9 +92,11 @@ def make_cards(
     return cards
 
 
-def _card(entry: Scored, meaning: Meaning, material: Material, verbs: Flags, used: Counter[int]) -> dict[str, Any]:
+def _card(
+    entry: Scored, meaning: Meaning, material: Material, marks: examples.Marks, used: Counter[int]
+) -> dict[str, Any]:
     term, candidate = entry.term, entry.term.candidate
-    number = examples.choose(term, material.sentences, verbs, used, meaning.fit)
+    number = examples.choose(term, material.sentences, marks, used, meaning.fit)
     used[number] += 1
     pattern = examples.pattern_of(term.text)
     example = examples.shown(material.sentences[number].text, pattern)
@@ -132,51 +135,65 @@ def _card(entry: Scored, meaning: Meaning, material: Material, verbs: Flags, use
 # Meanings -------------------------------------------------------------------------------------------------------------
 
 
-def _meaning(
-    term: Term, senses: Senses, sentences: Sequence[Sentence], long_forms: Mapping[str, str]
-) -> Meaning:
-    candidate = term.candidate
-    key, text = candidate.key, term.text.lower()
+def _meaning(term: Term, senses: Senses, material: Material, long_forms: Mapping[str, str]) -> Meaning:
+    candidate, text = term.candidate, term.text
     if candidate.kind == KINDS[LINKING]:
-        own = definitions.LINKING.get(text)
+        own = definitions.LINKING.get(text.lower())
         return Meaning(own, definitions.OWN if own else None, None, {})
-    entry = _entry(term)
-    if entry:
-        choice = senses.choose(*entry, candidate.places, term.is_name)
-        label = "" if entry[1] == candidate.part_of_speech else f"({entry[1]}) "
+    # What the document calls "AD" is not WordNet's "ad".
+    stands_for = long_forms.get(text)
+    entry = (stands_for.lower(), NOUN) if stands_for else _entry(term, material.tokens)
+    if entry and open_wordnet().has(*entry):
+        choice = _choose(senses, *entry, term, material.tokens)
+        label = f"{stands_for}: " if stands_for else "" if entry[1] == candidate.part_of_speech else f"({entry[1]}) "
         return Meaning(label + _glosses(choice), SOURCE, choice.senses[0][0], choice.fit)
-    if text in long_forms and term.text.isupper():
-        return Meaning(long_forms[text], definitions.MINED, None, {})
-    numbers = list(dict.fromkeys(number for number, _, _ in candidate.places))
-    mined = definitions.mine(examples.pattern_of(term.text), numbers, sentences)
+    mined = stands_for or definitions.mine(candidate.places, material.sentences) or _spelled_out(text, long_forms)
     if mined:
         return Meaning(mined, definitions.MINED, None, {})
-    head = _head(key)
+    # "JavaScript" is no kind of script.
+    head = _head(candidate.key) if text.islower() or len(candidate.key) > 1 else None
     if head is None:
         return Meaning(None, None, None, {})
-    choice = senses.choose(head, NOUN, candidate.places, term.is_name)
+    choice = _choose(senses, head, NOUN, term, material.tokens)
     return Meaning(f"{head}: {choice.senses[0][0].gloss}", HEAD_NOUN, None, {})
 
 
-def _entry(term: Term) -> tuple[str, str] | None:
+def _choose(senses: Senses, lemma: str, part_of_speech: str, term: Term, tokens: Tokens) -> Choice:
+    """The term's senses without those of subjects that the document does not speak of, if any are left."""
+    choice = senses.choose(lemma, part_of_speech, term.candidate.places, term.is_name)
+    likely = tuple(entry for entry in choice.senses if speaks_of(entry[0], tokens))
+    return replace(choice, senses=likely) if likely else choice
+
+
+def _spelled_out(text: str, long_forms: Mapping[str, str]) -> str | None:
+    """A phrase with what its abbreviations stand for: "AOA sensor" is an "angle of attack sensor"."""
+    spelled = " ".join(long_forms.get(word, word) for word in text.split(" "))
+    return None if spelled == text else spelled
+
+
+def _entry(term: Term, tokens: Tokens) -> tuple[str, str] | None:
     """(lemma, part of speech) that WordNet has the whole term as."""
     candidate, wordnet = term.candidate, open_wordnet()
-    if candidate.lemma:
-        return candidate.lemma, candidate.part_of_speech
-    forms = dict.fromkeys([*(joint.join(candidate.key) for joint in (" ", "-", "")), term.text.lower()])
+    forms = dict.fromkeys(
+        [candidate.lemma or term.text.lower(), *(joint.join(candidate.key) for joint in (" ", "-", ""))]
+    )
     # A word that WordNet lacks as this part of speech it may have as another: "recharge" is a verb only there.
     others = PARTS_OF_SPEECH if len(candidate.key) == 1 else (VERB, ADVERB)
     parts = (candidate.part_of_speech, *others)
     found = ((form, part) for part in parts for form in forms if part in PARTS_OF_SPEECH and wordnet.has(form, part))
-    return next(found, None)
+    return next((entry for entry in found if in_subject(*entry, tokens)), None)
 
 
 def _head(key: tuple[str, ...]) -> str | None:
-    """The longest end of the phrase, or of what stands before its "of", that WordNet has as a noun."""
-    front = key[: key.index("of")] if "of" in key else key
+    """The longest end of the phrase, or of what stands before its "of", that WordNet has as a noun; of a word, the
+    second of the two that it is made of ("flightcrew")."""
+    has, front = open_wordnet().has, key[: key.index("of")] if "of" in key else key
     words = [part for word in front for part in word.split("-")] if len(front) == 1 else list(front)
-    ends = (" ".join(words[begin:]) for begin in range(1 if front == key else 0, len(words)))
-    return next((end for end in ends if open_wordnet().has(end, NOUN)), None)
+    ends = [" ".join(words[begin:]) for begin in range(1 if front == key else 0, len(words))]
+    if len(words) == 1:
+        cuts = [(words[0][:cut], words[0][cut:]) for cut in range(_PART, len(words[0]) - _PART + 1)]
+        ends += [second for first, second in cuts if has(first, NOUN)]
+    return next((end for end in ends if has(end, NOUN)), None)
 
 
 def _glosses(choice: Choice) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.candidates import LINKING, Candidates, together
+from pipeline.candidates import LINKING, SINGLE_WORD, Candidates, together
 from pipeline.cefr import level
 from pipeline.english import CLOSED_CLASSES, base_form, is_common_word
 from pipeline.tokens import CAPITAL, SMALL, Flags, Tokens
@@ -124,7 +124,10 @@ def _judge(
         wordnet = open_wordnet()
         synsets = [wordnet.synset(offset, part) for offset in wordnet.senses(lemma, part)]
         if any(lemma in synset.lemmas for synset in synsets):
-            return False, False
+            always = not any(small[tokens.ids[place]] for place in capitals)
+            # "United" is an adjective only within names here; "Congress" is first of all that one, in WordNet too.
+            piece = always and part != NOUN and bool(candidates.kinds[number] == SINGLE_WORD)
+            return always and lemma not in synsets[0].lemmas, piece
         return (True, False) if synsets and not synsets[0].is_instance else (False, bool(synsets))
     ids = tokens.ids
     unknown = [place for place in capitals if not small[ids[place]] and not is_common_word(tokens.words[ids[place]])]

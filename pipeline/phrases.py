@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from pipeline.candidates import COLLOCATION, LINKING, LONGEST, NOUN_PHRASE, PHRASAL_VERB, Candidates, gather, together
-from pipeline.english import CLOSED_CLASSES, GENERIC_ADJECTIVES, GENERIC_NOUNS, word_set
+from pipeline.english import CLOSED_CLASSES, GENERIC_ADJECTIVES, GENERIC_NOUNS, is_common_word, word_set
 from pipeline.tokens import CAPITALS, SMALL, Flags, Numbers, Tokens, is_word
 from pipeline.wordnet import NOUN, VERB, open_wordnet
 
@@ -19,6 +19,12 @@ _WEAK_VERBS = word_set("be have do get go say see use let make include know want
 _PARTICLES = word_set(
     "about across after ahead apart around aside at away back by down for forth forward in into of off on out over"
     " through to together under up upon with without"
+)
+# With these a verb of the next line keeps its meaning: "go to", "work in" are nothing to learn.
+_PLAIN_PARTICLES = word_set("at by from in to with")
+_PLAIN_VERBS = word_set(
+    "add ask begin bring come do end feel get give go leave like listen live look make move pass play put return run"
+    " say sell send show sit speak stand start stay stop take talk tell think travel turn vote wait walk work write"
 )
 # Without what every learner knows ("for example", "in order to").
 _LINKING = (
@@ -32,7 +38,13 @@ _LINKING = (
     " at most; at the same time; to some extent; by contrast; by no means; under no circumstances; up to date;"
     " a variety of; a wide range of; a great deal of; a series of; the extent to which; as a whole; at all times;"
     " from time to time; in the long run; in the meantime; no longer; no later than; nothing but; once again;"
-    " over time; per se; sooner or later; step by step; with the exception of"
+    " over time; per se; sooner or later; step by step; with the exception of; due to; apart from; aside from; as of;"
+    " at best; at odds with; at the discretion of; at the request of; by default; by reason of; by virtue of; by way"
+    " of; contrary to; for lack of; given that; if any; in any event; in excess of; in exchange for; in keeping with;"
+    " in lieu of; in return for; in so far as; in support of; in the absence of; in the course of; in the face of; in"
+    " the interest of; in the process of; in the wake of; in view of; irrespective of; let alone; not to mention; on"
+    " account of; on average; on condition that; on the grounds that; on the part of; on the whole; owing to; so as"
+    " to; thus far; to the extent that; until such time as; whether or not; with a view to"
 )
 _LINKS = frozenset(tuple(link.split()) for link in _LINKING.split("; "))
 
@@ -161,9 +173,10 @@ def _lemma(key: tuple[str, ...], written: tuple[str, ...], kind: int) -> str | N
         return None
     has, phrase = open_wordnet().has, " ".join(key)
     if kind == PHRASAL_VERB:
-        return phrase if has(phrase, VERB) else None
+        plain = key[0] in _PLAIN_VERBS and key[1] in _PLAIN_PARTICLES
+        return phrase if has(phrase, VERB) and not plain else None
     forms = [phrase, " ".join(written)]
-    if len(key) == 2:
+    if len(key) == 2 and all(map(is_common_word, key)):  # "affi rmation" is a misprint
         forms += ["-".join(key), "".join(key)]  # "health care" stands there as "healthcare"
     return next((form for form in forms if has(form, NOUN)), None)
 

@@ -44,19 +44,20 @@ _ONSETS = word_set(
 
 def american(text: str, part_of_speech: str) -> str:
     """A term's American pronunciation, words apart."""
-    words = re.split(r"[\s/]+|(?<=\w)[-–](?=\w)", _spelled(text).strip())
+    words = re.split(r"[\s/]+|(?<=\w)[-–](?=\w)", _spelled(text, "a.").strip())
     return " ".join(filter(None, (_american_word(word, part_of_speech, len(words) > 1) for word in words)))
 
 
 def british(text: str, part_of_speech: str) -> str:
     """A term's British pronunciation, Received Pronunciation."""
-    spoken = _speak(_spelled(text).replace("/", " "), "uk", part_of_speech if text.isalpha() else "")
+    spoken = _speak(_spelled(text, "eh").replace("/", " "), "uk", part_of_speech if text.isalpha() else "")
     return spoken.replace(_SEPARATOR, "")
 
 
-def _spelled(text: str) -> str:
-    """Abbreviations of two and three capitals letter by letter; longer ones may be words ("NASA")."""
-    return re.sub(r"\b[A-Z]{2,3}\b", lambda match: " ".join(match[0]), text)
+def _spelled(text: str, a: str) -> str:
+    """Abbreviations of two and three capitals letter by letter; longer ones may be words ("NASA"). `a`: how the letter
+    A is written, which alone is the article."""
+    return re.sub(r"\b[A-Z]{2,3}\b", lambda match: " ".join(match[0]).replace("A", a), text)
 
 
 @lru_cache(_KEPT)

@@ -5,28 +5,25 @@ two phrases where they differ in such a word only; an abbreviation and its long 
 one by the other. Antonyms are never one, however near. The better term stays.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from pipeline.abbreviations import abbreviations
 from pipeline.context import Sentence
 from pipeline.dense import open_vectors
-from pipeline.english import CLOSED_CLASSES
 from pipeline.terms import Scored
 from pipeline.wordnet import ADJECTIVE, NOUN, PARTS_OF_SPEECH, open_wordnet
 
 _SENSES = 2  # of each word, the commonest
 _NEAR = 0.4  # cosine; WordNet's rare pairs ("body" and "consistency") are farther apart
 _MOST = 300  # terms, each compared with each
-_BRACKET = re.compile(r" ?\(([A-Z][A-Za-z0-9]{1,9})s?\)")
-_BEFORE = re.compile(r"[\w’'-]+(?: [\w’'-]+){0,7}$")
 
 
 def collapse(ranked: Sequence[Scored], sentences: Sequence[Sentence]) -> tuple[list[Scored], int]:
     """The terms without those that a better one stands for, and how many those are."""
-    explained = abbreviations(sentences)
+    explained = {(long.lower(), short.lower()) for short, long in abbreviations(sentences).items()}
     kept: list[Scored] = []
     for entry in ranked:
         same = next((at for at, better in enumerate(kept[:_MOST]) if _same(better, entry, explained)), None)
@@ -41,8 +38,8 @@ def _same(one: Scored, other: Scored, explained: set[tuple[str, str]]) -> bool:
     a, b = one.term.candidate, other.term.candidate
     if a.part_of_speech != b.part_of_speech:
         return False
-    texts = one.term.text.lower(), other.term.text.lower()
-    if texts in explained or texts[::-1] in explained:
+    names = [{entry.term.text.lower(), " ".join(entry.term.candidate.key)} for entry in (one, other)]
+    if any((x, y) in explained or (y, x) in explained for x in names[0] for y in names[1]):
         return True
     if len(a.key) != len(b.key) or one.term.is_name or other.term.is_name:
         return False
@@ -71,21 +68,3 @@ def _near(a: str, b: str) -> bool:
     if one is None or two is None:
         return True  # rare words have few senses
     return float(one @ two) >= _NEAR * float(np.linalg.norm(one) * np.linalg.norm(two))
-
-
-def abbreviations(sentences: Sequence[Sentence]) -> set[tuple[str, str]]:
-    """(long form, abbreviation), both in lower case, where a bracket explains the one by the other."""
-    found = set()
-    for sentence in sentences:
-        for bracket in _BRACKET.finditer(sentence.text) if "(" in sentence.text else ():
-            before = _BEFORE.search(sentence.text[max(0, bracket.start() - 150) : bracket.start()])
-            words, short = before[0].lower().split(" ") if before else [], bracket[1].lower()
-            for count in range(2, len(words) + 1):
-                if _initials(words[-count:]) == short:
-                    found.add((" ".join(words[-count:]), short))
-    return found
-
-
-def _initials(words: Sequence[str]) -> str:
-    telling = (word for word in words if word not in CLOSED_CLASSES)
-    return "".join(part[0] for word in telling for part in re.split("[-’']", word) if part)

@@ -5,27 +5,39 @@ phrases a fifth goes to phrasal verbs, collocations and linking phrases, and wha
 first ten terms goes to those that are rare in general English. These follow the first ten.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.candidates import COLLOCATION, KINDS, LINKING, NOUN_PHRASE, PHRASAL_VERB, PHRASE, SINGLE_WORD, WORD
-from pipeline.context import HEADING, Sentence
-from pipeline.english import GENERIC_ADJECTIVES, is_common_word, zipf
+from pipeline.context import HEADING, SENTENCE, Sentence
+from pipeline.definitions import mine
+from pipeline.english import GENERIC_ADJECTIVES, is_common_word, word_set, zipf
 from pipeline.merge import Merged
 from pipeline.scoring import Scores
-from pipeline.tokens import Tokens
-from pipeline.wordnet import Synset, open_wordnet
+from pipeline.tokens import Numbers, Tokens
+from pipeline.wordnet import NOUN, VERB, Synset, open_wordnet
 
 _FIRST = 10  # terms whose order the ranker alone decides
 _OTHERS = {PHRASAL_VERB: 3, COLLOCATION: 3, LINKING: 2}  # of every 40 phrases at most
 _RARE, _EVERYDAY = 1.6, 4.3  # Zipf: below stand misprints, above what every advanced learner knows
-# Behind the first ten a phrase counts so many times that a dictionary has, so that the learner meets it elsewhere, and
-# one that comes but once.
-_KNOWN, _ONCE = 5.0, 0.5
+# Of the phrases behind the first ten so many of three have a meaning of their own, if the document has them: what is
+# known elsewhere is met again, but a document's own terms are not to be crowded out by it.
+_KNOWN_OF_THREE = 2
+_MIXED = 1000  # phrases so
+_ASKED = 400  # of these, which the document is asked for if no dictionary has them
+_SAME_HEAD = 2  # phrases with one head noun, of those without a meaning
+# A phrase counts less there that comes but once, or hardly ever stands by itself, being a piece of a longer one
+# ("federal aviation"), or is a name that no dictionary has, or stands in no whole
+# sentence that can be read at once.
+_ONCE, _PIECE, _ALONE, _LONGEST = 0.5, 0.3, 0.2, 45
+_SUBJECT = re.compile(r"\((?:\w+ )*(\w+)\)")  # before a gloss: "(music) the relative duration of a note"
+_POINTING = word_set("this that these those such its their his her our your my")  # "run this query" is no collocation
 _LOOKED_AT = 300  # occurrences that decide on a form
 
 
@@ -75,7 +87,7 @@ def rank(
 ) -> list[Scored]:
     """The best terms first, with some in reserve for those that stage 10 takes away; `limit` then cuts the list."""
     found = merged.candidates
-    values = _values(tokens, merged, scores.scores.astype(np.float64), max_phrases)
+    values = _values(tokens, sentences, merged, scores.scores.astype(np.float64), max_phrases)
     order = np.lexsort((np.arange(len(found)), -values))
     order = order[values[order] > 0]
     is_word = found.kinds[order] == SINGLE_WORD
@@ -126,7 +138,9 @@ def _reserve(room: int) -> int:
     return room + room // 2 + 5 if room > 0 else 0
 
 
-def _values(tokens: Tokens, merged: Merged, scores: NDArray[np.float64], max_phrases: int) -> NDArray[np.float64]:
+def _values(
+    tokens: Tokens, sentences: Sequence[Sentence], merged: Merged, scores: NDArray[np.float64], max_phrases: int
+) -> NDArray[np.float64]:
     """Of each candidate what it is ranked by; 0: not at all."""
     found = merged.candidates
     single, main = found.kinds == SINGLE_WORD, (found.kinds == SINGLE_WORD) | (found.kinds == NOUN_PHRASE)
@@ -139,23 +153,80 @@ def _values(tokens: Tokens, merged: Merged, scores: NDArray[np.float64], max_phr
     interest = np.array([_interest(merged, number) for number in words.tolist()])
     values[words] *= 0.1
     phrases = np.flatnonzero(behind & ~single)
-    known = np.array([_is_entry(merged, number) for number in phrases.tolist()], bool)
-    values[phrases] *= np.where(known, _KNOWN, 1.0) * np.where(found.frequencies[phrases] == 1, _ONCE, 1.0)
+    worth = _worth(tokens, sentences, merged)
+    values[phrases] *= worth[phrases]
     values[phrases] *= min(1.0, 0.99 * level / max(values[phrases].max(initial=0.0), 1e-9))
+    best = phrases[np.lexsort((phrases, -values[phrases]))][: max(_MIXED, 3 * max_phrases)]
+    values[_mixed(tokens, sentences, merged, best)] = values[best]
     rising = words[interest > 0][np.lexsort((words[interest > 0], -(interest * scores[words])[interest > 0]))]
     values[rising] = level * _falling(len(rising))
     for kind, share in _OTHERS.items():
         these = np.flatnonzero(found.kinds == kind)
-        worth = _association(tokens, merged, these) if kind == COLLOCATION else np.log1p(found.frequencies[these])
-        best = these[np.lexsort((these, -worth))][: share * max_phrases // 40]
+        often = _association(tokens, merged, these) if kind == COLLOCATION else np.log1p(found.frequencies[these])
+        order = np.lexsort((these, -(often * worth[these])))
+        best = these[order[(often[order] > 0) & (worth[these][order] > _PIECE)]][: share * max_phrases // 40]
         values[best] = level * _falling(len(best))
     return values
 
 
-def _is_entry(merged: Merged, number: int) -> bool:
-    """Whether a dictionary has a phrase for its own sake: no name, and no "large number"."""
+def _worth(tokens: Tokens, sentences: Sequence[Sentence], merged: Merged) -> NDArray[np.float64]:
+    """How much less than its score each candidate counts."""
     found = merged.candidates
-    return bool(found.lemmas[number] and not merged.names[number] and found.keys[number][0] not in GENERIC_ADJECTIVES)
+    if not len(found):
+        return np.ones(0)
+    whole = np.array([sentence.kind == SENTENCE for sentence in sentences], bool) & (np.diff(tokens.starts) <= _LONGEST)
+    no_example = found.total(whole[tokens.sentence[found.at]]) == 0
+    name = merged.names & np.array([lemma is None for lemma in found.lemmas], bool)
+    poor = no_example | name | (found.share(found.alone) < _ALONE)
+    return np.where(found.frequencies == 1, _ONCE, 1.0) * np.where(poor, _PIECE, 1.0)
+
+
+def _mixed(tokens: Tokens, sentences: Sequence[Sentence], merged: Merged, phrases: Numbers) -> list[int]:
+    """The phrases, which come the best first, with _KNOWN_OF_THREE that WordNet or the document explains to each three;
+    of the others those with a new head noun before those that vary one."""
+    known: list[int] = []
+    others: list[int] = []
+    again: list[int] = []
+    heads: Counter[str] = Counter()
+    for place, number in enumerate(phrases.tolist()):
+        if _is_entry(tokens, merged, number) or (place < _ASKED and _is_defined(tokens, sentences, merged, number)):
+            known.append(number)
+            continue
+        key = merged.candidates.keys[number]
+        head = key[key.index("of") - 1] if "of" in key else key[-1]
+        heads[head] += 1
+        (others if heads[head] <= _SAME_HEAD else again).append(number)
+    rest, first = iter([*others, *again]), iter(known)
+    return [
+        number
+        for _ in phrases
+        for number in (*islice(first, _KNOWN_OF_THREE), *islice(rest, 3 - _KNOWN_OF_THREE))
+    ]
+
+
+def _is_defined(tokens: Tokens, sentences: Sequence[Sentence], merged: Merged, number: int) -> bool:
+    return not merged.names[number] and mine(_places(tokens, merged, number), sentences) is not None
+
+
+def _is_entry(tokens: Tokens, merged: Merged, number: int) -> bool:
+    """Whether a dictionary has a phrase for its own sake: no name, and no "large number"."""
+    found, lemma = merged.candidates, merged.candidates.lemmas[number]
+    if not lemma or merged.names[number] or found.keys[number][0] in GENERIC_ADJECTIVES:
+        return False
+    return in_subject(lemma, found.parts[number], tokens)
+
+
+def in_subject(lemma: str, part_of_speech: str, tokens: Tokens) -> bool:
+    """Whether a phrase can mean in this document what WordNet says, if that is but one thing."""
+    offsets = open_wordnet().senses(lemma, part_of_speech)
+    return " " not in lemma or len(offsets) > 1 or speaks_of(open_wordnet().synset(offsets[0], part_of_speech), tokens)
+
+
+def speaks_of(synset: Synset, tokens: Tokens) -> bool:
+    """Whether a document may have a meaning: one that belongs to a subject ("time value": "(music) the relative
+    duration ...") needs that subject's name, or a word like it."""
+    subject = _SUBJECT.match(synset.gloss)
+    return subject is None or any(word.startswith(subject[1][:5].lower()) for word in tokens.words)
 
 
 def _falling(count: int) -> NDArray[np.float64]:
@@ -173,12 +244,20 @@ def _interest(merged: Merged, number: int) -> float:
 
 
 def _association(tokens: Tokens, merged: Merged, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How much oftener verb and noun come together than by chance, times how often."""
+    """How much oftener verb and noun come together than by chance, times how often; more if they are an idiom of
+    WordNet's, 0 if there is no saying what the noun means or if they are rather two nouns ("edit code")."""
     found = merged.candidates
+    nouns = np.flatnonzero(found.kinds == NOUN_PHRASE)
+    as_nouns = dict(zip((found.keys[number] for number in nouns), found.frequencies[nouns].tolist(), strict=True))
     counts = np.bincount(tokens.lemmas, minlength=len(tokens.words))
-    often = found.frequencies[numbers]
+    free = tokens.of_words(lambda word: word not in _POINTING)
+    often = found.total(free[np.minimum(found.at + 1, len(tokens) - 1)])[numbers]
     by_chance = counts[found.ids[numbers, 0]] * counts[found.ids[numbers, 1]] / max(len(tokens), 1)
-    return often * np.log(np.maximum(often / np.maximum(by_chance, 1e-9), 1.0))
+    has = open_wordnet().has
+    keys = [found.keys[number] for number in numbers.tolist()]
+    weight = np.array([(1 + 2 * has(" ".join(key), VERB)) * has(key[1], NOUN) for key in keys], np.float64)
+    weight *= 2 * np.array([as_nouns.get(key, 0) for key in keys]) < found.frequencies[numbers]
+    return weight * often * np.log(np.maximum(often / np.maximum(by_chance, 1e-9), 1.0))
 
 
 # The form shown -------------------------------------------------------------------------------------------------------
@@ -186,21 +265,26 @@ def _association(tokens: Tokens, merged: Merged, numbers: NDArray[np.int64]) -> 
 
 def _term(tokens: Tokens, sentences: Sequence[Sentence], merged: Merged, number: int, support: int) -> Term:
     found, is_name = merged.candidates, bool(merged.names[number])
-    begin, end = found.bounds[number], found.bounds[number + 1]
-    at, after = found.at[begin:end], found.after[begin:end]
-    holding = tokens.sentence[at]
-    first = at - tokens.starts[holding]
-    places = list(zip(holding.tolist(), first.tolist(), (first + after - at).tolist(), strict=True))
-    kind = KINDS[found.kinds[number]]
+    kind, places = KINDS[found.kinds[number]], _places(tokens, merged, number)
     candidate = Candidate(
         found.keys[number], WORD if kind == WORD else PHRASE, found.parts[number], found.lemmas[number], places, kind
     )
     return Term(_form_shown(sentences, candidate, is_name), candidate, is_name, _synset(candidate, is_name), support)
 
 
+def _places(tokens: Tokens, merged: Merged, number: int) -> list[tuple[int, int, int]]:
+    """As a Candidate has them."""
+    found = merged.candidates
+    begin, end = found.bounds[number], found.bounds[number + 1]
+    at, after = found.at[begin:end], found.after[begin:end]
+    holding = tokens.sentence[at]
+    first = at - tokens.starts[holding]
+    return list(zip(holding.tolist(), first.tolist(), (first + after - at).tolist(), strict=True))
+
+
 def _form_shown(sentences: Sequence[Sentence], candidate: Candidate, is_name: bool) -> str:
-    """The base form if the document uses it more than by chance, else the commonest of the shortest; in small letters
-    but for names and abbreviations."""
+    """The base form if the document uses it more than by chance, and often enough for a choice of examples, else the
+    commonest of the shortest; in small letters but for names and abbreviations."""
     written: Counter[str] = Counter()
     forms: Counter[str] = Counter()
     for number, first, last in candidate.places[:_LOOKED_AT]:
@@ -210,13 +294,16 @@ def _form_shown(sentences: Sequence[Sentence], candidate: Candidate, is_name: bo
         # What stands within a sentence says most about capitals.
         written[form] += 1 if sentence.kind == HEADING or first == 0 else 1000
     base = " ".join(candidate.key)
-    if forms[base] >= 2 or forms[base] * 5 >= forms.total():
+    if forms[base] * (10 if forms[base] >= 2 else 5) >= forms.total():
         text = base
-    else:  # the shortest first: "took a decision" rather than "took the following decision"
-        text = max(forms, key=lambda form: (-form.count(" "), forms[form], form))
+    else:  # the shortest first: "took a decision" rather than "took the following decision", and "take" if it is there
+        verb = f"{candidate.key[0]} " if candidate.part_of_speech == VERB else ""
+        text = max(forms, key=lambda form: (-form.count(" "), form.startswith(verb), forms[form], form))
     spelled = max((form for form in written if form.lower() == text), key=lambda form: (written[form], form))
     if is_name:
         return spelled
+    if " " in spelled and spelled.isupper() and all(map(is_common_word, text.split(" "))):
+        return text  # "RULE OF LAW" shouts, and holds no abbreviation
     return " ".join(_small(word) for word in spelled.split(" "))
 
 

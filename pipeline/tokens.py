@@ -26,6 +26,7 @@ _LONGEST_WORD = 60  # characters
 SMALL, CAPITAL, CAPITALS = 0, 1, 2  # how a token is written; the last: with more than one capital
 
 _WORD = re.compile(r"[A-Za-zÀ-ɏ][A-Za-z0-9À-ɏ]*(?:[-'’/&.][A-Za-z0-9À-ɏ]+)*")
+_FIRST_LETTERS = re.compile(r"(?:^|-)\w")  # "New-York" has two
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ def _base_forms(words: dict[str, int], ids: Ids, tags: NDArray[np.uint8]) -> Ids
 def _case(word: str) -> int:
     if not word[:1].isupper():
         return CAPITALS if any(map(str.isupper, word)) else SMALL
-    return CAPITALS if any(map(str.isupper, word[1:])) else CAPITAL
+    return CAPITALS if any(map(str.isupper, _FIRST_LETTERS.sub("", word))) else CAPITAL
 
 
 def _share(flags: Flags, sentence: Ids, lengths: Numbers) -> NDArray[np.float64]:

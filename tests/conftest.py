@@ -1,12 +1,15 @@
-"""Fixtures for every test: the servers that `python3 dev.py test` has started, and a whole stack.
+"""Fixtures for every test: Redis, MongoDB and S3 of this process's own, and a whole stack.
 
-`servers`, `redis_url` and `mongo_uri` share one Redis, one MongoDB and one bucket, without API or worker, and are
-emptied. `service` is a stack with servers of its own, so that a test that empties the shared ones does not disturb it.
+`servers`, `redis_url` and `mongo_uri` share one Redis, one MongoDB and one bucket, without API or worker; Redis is
+emptied for each test. `service` is a stack with servers of its own, so that a test that empties the shared ones does
+not disturb it.
 """
 
 import contextlib
 import os
+import signal
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,19 +18,22 @@ from typing import Any
 import pytest
 import redis
 
+import dev
 from storage import Storage
-from tests.support import Service, find_free_port, start_service, wait_until
-from tests.worker_tools import IdleWorker, Start, watched_idle_worker, worker_log, worker_process
-
-VARIABLES = ("UPSTASH_REDIS_URL", "MONGODB_URI", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+from tests.support import Service, find_free_port, make_collections, start_service, wait_until
+from tests.worker_tools import Start, worker_log, worker_process
 
 
 @pytest.fixture(scope="session")
-def servers() -> dict[str, str]:
+def servers() -> Iterator[dict[str, str]]:
     """The variables that lead to the shared servers; they stand in the environment as well."""
-    if any(name not in os.environ for name in VARIABLES):
-        pytest.fail("These tests need servers: run `python3 dev.py test`, which starts them.", pytrace=False)
-    return {name: os.environ[name] for name in (*VARIABLES, "AWS_REGION", "S3_BUCKET")}
+    for name in sum(dev.URLS.values(), ()):
+        os.environ.pop(name, None)  # tests empty what they are given: they get servers of their own
+    with tempfile.TemporaryDirectory(prefix="docdeck-test-") as folder, dev.Stack(Path(folder)) as stack:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Ctrl-C is pytest's
+        stack.start_servers()
+        os.environ.update(stack.env)
+        yield stack.env
 
 
 @pytest.fixture
@@ -57,6 +63,7 @@ def files(servers: dict[str, str], mongo_uri: str, monkeypatch: pytest.MonkeyPat
     """The shared bucket and a new database, which the environment names as well."""
     monkeypatch.setenv("MONGODB_URI", mongo_uri)
     with contextlib.closing(Storage.from_env()) as files:
+        make_collections(files)
         yield files
 
 
@@ -91,19 +98,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What watches the idle worker comes last: the other tests fill its time."""
-    items.sort(key=lambda item: "idle_worker" in getattr(item, "fixturenames", ()))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def begin_early(request: pytest.FixtureRequest) -> None:
-    """The idle worker starts with the first test, if any test of this run asks for it."""
-    if any("idle_worker" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        request.getfixturevalue("idle_worker")
-
-
-@pytest.fixture(scope="session")
-def idle_worker(servers: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[IdleWorker]:
-    """worker.py itself with its real times, in front of a Redis of its own that is five milliseconds away."""
-    with watched_idle_worker(tmp_path_factory.mktemp("idle")) as idle:
-        yield idle
+    """The longest files come first, so that pytest-xdist's processes end together."""
+    first = ("test_crash", "test_hostile", "test_outages", "test_worker", "test_cost", "test_dev", "test_network")
+    items.sort(key=lambda item: first.index(item.path.stem) if item.path.stem in first else len(first))

@@ -48,8 +48,8 @@ class LoggedStorage(Storage):
 class InlineWorker(Worker):
     """Its pipeline is a few ticks in its own process, after which the job meets the fate that its fileName names.
 
-    good: a result. bug, transient: fails at the first attempt. away: MongoDB is away in the first run. cancel: its
-    user cancels each run. stop: SIGTERM in the first run, if it is the victim's.
+    good: a result. bug, transient: fails at the first attempt. cancel: its user cancels each run. stop: SIGTERM in the
+    first run, if it is the victim's.
     """
 
     victim = False
@@ -64,8 +64,6 @@ class InlineWorker(Worker):
                 raise ZeroDivisionError
             case "transient", 1, _:
                 raise storage.Transient("the first attempt fails")
-            case "away", _, 1:
-                raise storage.Unavailable("away in the first run")
             case "cancel", _, _:
                 assert self.queue.cancel(job.id) == "cancelling"
             case "stop", _, 1 if self.victim:

@@ -211,7 +211,7 @@ MUTATIONS = [
         "SIGTERM does not end the wait", "worker.py",
         "        if self.waiting:\n",
         "        if False:\n",
-        WORKER + "test_sigterm_ends_an_idle_worker_within_a_second",
+        WORKER + "test_sigterm_ends_an_idle_worker_in_the_middle_of_its_wait",
     ),
     Mutation(
         "a job is not given back at SIGTERM", "worker.py",
@@ -305,9 +305,34 @@ MUTATIONS = [
     ),
     Mutation(
         "API: uploads are not counted", "queue_lib.lua",
-        "    charge('uploads', user, 1, 60000)\n",
+        "  charge('uploads', user, 1, 60000)\n",
         "",
         "tests/test_limits.py::test_a19_a_user_who_uploads_too_often_or_too_much_is_429_with_its_limits_and_others_go_on",
+    ),
+    Mutation(
+        "API: an upload that is only begun is not counted", "uploads.py",
+        "            self.queue.ration(user, size)",
+        "            pass",
+        "tests/test_uploads.py::test_a19_uploads_that_are_only_begun_count_and_completing_them_counts_no_more",
+    ),
+    Mutation(
+        "API: bodies may take every thread", "uploads.py",
+        "AT_ONCE = 24",
+        "AT_ONCE = 99",
+        "tests/test_slow.py"
+        "::test_a20_bodies_that_drip_leave_threads_to_others_and_are_refused_when_they_are_too_many",
+    ),
+    Mutation(
+        "API: a head may drip for ever", "gunicorn.conf.py",
+        "                        end()\n",
+        "                        pass\n",
+        "tests/test_slow.py::test_a20_heads_that_drip_hold_the_api_up_for_seconds_and_no_longer",
+    ),
+    Mutation(
+        "API: gunicorn waits for who does not close", "gunicorn.conf.py",
+        "        gthread.util.close_graceful = self.close_later\n",
+        "",
+        "tests/test_slow.py::test_a20_clients_that_do_not_close_hold_up_nobody",
     ),
     Mutation(
         "API: an event stays due while it is told", "queue_lib.lua",

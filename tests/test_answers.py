@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 
 from storage import Storage
+from tests.redis_tools import watched
 from tests.support import ROOT, running_api
 
 METHODS = {"GET", "POST", "PUT", "DELETE"}
@@ -42,7 +44,8 @@ def test_openapi_describes_every_route_and_no_other(app: Flask) -> None:
     }
     routes = set()
     for rule in app.url_map.iter_rules():
-        path = re.sub(r"<(?:path:)?job_id>", "{jobId}", rule.rule).replace("<path:user>", "{userId}")
+        path = re.sub(r"<(?:path:)?job_id>", "{jobId}", rule.rule).replace("<kind>", "{kind}")
+        path = path.replace("<path:user>", "{userId}")
         routes |= {f"{method} {path}" for method in (rule.methods or set()) & METHODS}
     assert listed == routes - {"GET /static/<path:filename>"}
 
@@ -90,6 +93,39 @@ def test_a6_another_content_type_is_415_and_another_method_405(app: Flask) -> No
     assert answer.status_code == 415
     assert is_error(answer)
     assert client.delete("/api/upload-document-async").status_code == 405
+
+
+@pytest.mark.parametrize(("name", "files"), [("userId", 1), ("maxWords", 1), ("", 2)])
+def test_a3_a_field_or_a_file_that_is_there_twice_is_refused(app: Flask, name: str, files: int) -> None:
+    fields = [("userId", "ann"), ("maxWords", "1")] + ([(name, "2")] if name else [])
+    documents = [("file", ("a.txt", b"Water is life."))] * files
+    form = requests.Request("POST", "http://x", data=fields, files=documents).prepare()
+    sent = {"data": form.body, "content_type": form.headers["Content-Type"]}
+    answer = app.test_client().post("/api/upload-document-async", **sent)
+    assert (answer.status_code, is_error(answer)) == (400, True)
+    assert "twice" in (answer.json or {})["error"]
+
+
+def test_a_condition_that_only_writes_have_changes_no_answer(app: Flask) -> None:
+    for path in ("/api/job-status/x", "/static/app.js"):
+        with app.test_client().get(path, headers={"If-Match": '"x"'}) as answer:
+            assert answer.status_code in (200, 404)
+
+
+def test_a19_readyz_asks_the_servers_once_a_second_however_often_it_is_asked(app: Flask, redis_url: str) -> None:
+    client = app.test_client()
+    assert client.get("/readyz").status_code == 200
+    began = time.monotonic()
+    with watched(redis_url) as monitor:
+        for _ in range(50):
+            client.get("/readyz")
+    assert len(monitor.sent) <= 1 + time.monotonic() - began + 1
+
+
+def test_a4_known_words_have_a_limit_since_they_stay_in_redis_with_the_job(app: Flask) -> None:
+    form = {"file": ((ROOT / "README.md").open("rb"), "a.txt"), "userId": "ann", "knownWords": "a," * 40_000}
+    answer = app.test_client().post("/api/upload-document-async", data=form)
+    assert (answer.status_code, (answer.json or {})["code"]) == (400, "bad_request")
 
 
 @pytest.mark.parametrize("field", ["owner", "status", "attempts", "s3_key", "payload", "jobId", "run"])

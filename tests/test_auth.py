@@ -131,6 +131,15 @@ def test_with_keys_alone_no_token_is_good(
         assert client.get("/api/jobs?userId=ann", headers=bearer(KEY)).status_code == 200
 
 
+def test_a1_the_sum_of_nothing_among_the_keys_lets_nobody_in(
+    files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_KEYS", hashlib.sha256(b"").hexdigest())
+    with running_api() as app:
+        for headers in ({}, {"Authorization": "Bearer "}, {"Authorization": "Basic x"}):
+            assert app.test_client().get("/api/jobs?userId=ann", headers=headers).status_code == 401
+
+
 @pytest.mark.parametrize("path", ["/metrics", "/admin", "/admin/x"])
 def test_the_operators_pages_take_the_admin_token_and_no_users(app: Flask, path: str) -> None:
     client = app.test_client()

@@ -21,7 +21,7 @@ from storage import Storage
 from tests.queue_tools import payload
 from tests.redis_tools import Monitor, OwnRedis, blocked_clients, watched
 from tests.support import ROOT, wait_until
-from tests.worker_tools import SAMPLE, IdleWorker, ended, submit
+from tests.worker_tools import SAMPLE, IdleWorker, ended, submit, watched_idle_worker
 
 WAITING, USERS = 100_000, 1_000
 MOST_PER_JOB, MOST_PER_HOUR, MOST_PER_LOOK = 8, 360, 1_000  # commands, commands, microseconds of Redis
@@ -43,6 +43,13 @@ def redis_url(own_redis: OwnRedis) -> str:
 @pytest.fixture
 def db(own_redis: OwnRedis) -> "redis.Redis":
     return own_redis.client
+
+
+@pytest.fixture
+def idle_worker(servers: dict[str, str], tmp_path: Path) -> Iterator[IdleWorker]:
+    """worker.py itself with its real times, in front of a Redis of its own that is five milliseconds away."""
+    with watched_idle_worker(tmp_path / "idle") as idle:
+        yield idle
 
 
 @pytest.fixture

@@ -56,11 +56,10 @@ FATES: Fates = {  # how it ends, its user, its priority; `stop` comes last
     "transient": ("done", "ann", 1),
     "stop": ("done", "bob", 0),
 }
-MORE_FATES: Fates = {  # one of ann's has to be parked; `bug` and `transient` go the same way, `good` is what `bare` is
-    **{fate: FATES[fate] for fate in ("refused", "stop")},
+MORE_FATES: Fates = {  # what is new to redis-py: the scripts' other verbs and a bare push; two of ann's, one is parked
+    "stop": FATES["stop"],
     "cancel": ("dead", "ann", 1),
     "bug": ("done", "ann", 1),
-    "away": ("done", "cid", 1),
     "bare": ("done", "eve", 1),
 }
 WORKERS_WAY = {
@@ -125,7 +124,7 @@ def die_in_finish(frame: FrameType, event: str, argument: Any) -> None:
 
 
 def build_queue(url: str) -> Queue:
-    return Queue(url, f"w{os.getpid()}", lease=LEASE, block=BLOCK, bare_wait=0.3)
+    return Queue(url, f"w{os.getpid()}", lease=LEASE, block=BLOCK, window=1, bare_wait=0.3)
 
 
 def build_worker(url: str, files: Storage) -> InlineWorker:
@@ -151,8 +150,7 @@ def a_worker_dies(url: str, point: str, folder: Path, trace: Trace) -> None:
             worker.queue.enqueue(job)
             records.append({"_id": job["jobId"], "userId": user, "status": "queued", "createdAt": time.time() * 1000})
     files._database.jobs.insert_many(records)
-    if folder.name == "worker1":
-        worker.reconciled = time.monotonic()  # one line of that is like another, and it asks MongoDB a lot
+    worker.reconciled = time.monotonic()  # that starts no job, and asks MongoDB a lot
     threading.settrace(trace)  # the download has a thread of its own
     sys.settrace(trace)
     worker.run()

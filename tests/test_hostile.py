@@ -1,7 +1,8 @@
 """Every hostile file through the child that the worker would give it, and the worst of them through a whole worker.
 
-A file may end in cards or in one sentence for its owner, within a minute and a gigabyte, and leaves nothing behind.
-The files are made by make_hostile.py and read by two processes of run_hostile.py at once, in the order of the tests.
+A file may end in cards or in one sentence for its owner, takes at most a minute of CPU and a gigabyte, and leaves
+nothing behind. The files are made by make_hostile.py and read by two processes of run_hostile.py at once, in the order
+of the tests.
 DOCDECK_HOSTILE=all tries those as well that take long and of whose kind another one is tried anyway.
 """
 
@@ -104,7 +105,7 @@ def outcomes(
 
 
 @pytest.mark.parametrize("name", TRIED)
-def test_a_hostile_file_ends_in_cards_or_a_sentence_within_a_minute_and_a_gigabyte_and_leaves_nothing(
+def test_a_hostile_file_ends_in_cards_or_a_sentence_within_a_minute_of_cpu_and_a_gigabyte_and_leaves_nothing(
     outcomes: dict[str, "Future[Outcome]"], name: str
 ) -> None:
     outcome = outcomes[name].result()
@@ -117,7 +118,7 @@ def test_a_hostile_file_ends_in_cards_or_a_sentence_within_a_minute_and_a_gigaby
         assert FILES[name].expected != SENTENCE, f"{outcome.cards} cards"
         assert outcome.result < 2_000_000, "such a result does not travel"
         assert "root:" not in outcome.said, "a file of this machine is on the cards"
-    assert outcome.seconds <= SECONDS
+    assert 0 < outcome.seconds <= SECONDS
     assert max(outcome.peak, outcome.together) <= MEGABYTES
     assert (outcome.processes, outcome.files) == ([], [])
 

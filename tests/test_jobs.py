@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from queue_lib import NORMAL, Queue
 from storage import Storage
-from tests.queue_tools import make_queue, nothing_left, take
+from tests.queue_tools import make_queue, nothing_left, payload, take
 from tests.redis_tools import watched
 from tests.support import running_api, wait_until
 from tests.worker_tools import SAMPLE, Start, long_document
@@ -139,6 +139,17 @@ def test_a_waiting_job_that_is_cancelled_is_over_everywhere_and_its_upload_is_go
     nothing_left(db)
 
 
+def test_a_job_that_redis_forgot_can_be_cancelled_and_is_not_brought_back(
+    client: FlaskClient, files: Storage, db: "redis.Redis"
+) -> None:
+    job_id = upload(client)
+    db.flushall()
+    assert client.post(f"/api/jobs/{job_id}/cancel").json == {"jobId": job_id, "status": "cancelled"}
+    assert status(client, job_id)["error"] == "Cancelled"
+    assert list(files.waiting_jobs(-60, 600)) == []
+    assert not files.has(files.upload_key("ann", job_id))
+
+
 def test_a_failed_job_can_be_tried_again_and_no_other(
     client: FlaskClient, queue: Queue, files: Storage, db: "redis.Redis"
 ) -> None:
@@ -150,6 +161,30 @@ def test_a_failed_job_can_be_tried_again_and_no_other(
     assert queue.finish(take(queue), "{}")
     assert client.post(f"/api/jobs/{job_id}/retry").status_code == 409
     nothing_left(db)
+
+
+def test_a_job_that_a_foreign_worker_completed_without_a_result_has_none(
+    client: FlaskClient, queue: Queue, db: "redis.Redis"
+) -> None:
+    queue.enqueue(payload("bare"))
+    db.hset("job:bare", mapping={"status": "completed"})
+    answer = client.get("/api/jobs/bare/result")
+    assert (answer.status_code, (answer.json or {})["code"]) == (409, "no_result")
+
+
+@pytest.mark.parametrize(
+    ("variable", "name"), [("MAX_UPLOADS_PER_MINUTE", "uploads"), ("MAX_USER_JOBS", "open")]
+)
+def test_a19_a_job_that_is_tried_again_counts_like_an_upload(
+    queue: Queue, files: Storage, db: "redis.Redis", monkeypatch: pytest.MonkeyPatch, variable: str, name: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    with running_api() as app, app.test_client() as client:
+        job_id = failed(client, queue, files)
+        queue.enqueue(payload("another"))  # open, and no upload
+        refused = client.post(f"/api/jobs/{job_id}/retry")
+    assert (refused.status_code, (refused.json or {})["code"]) == (429, f"too_many_{name}")
+    assert (files.record(job_id) or {})["status"] == "failed"
 
 
 @pytest.mark.parametrize("place", ["waiting", "parked", "running", "completed", "failed"])

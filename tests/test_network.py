@@ -409,6 +409,14 @@ def test_all_ends_of_a_run_are_settled_without_memory(own_redis: OwnRedis) -> No
     nothing_left(own_redis.client)
 
 
+def test_a_password_that_is_missing_is_told_from_an_outage_whatever_is_asked_first(own_redis: OwnRedis) -> None:
+    queue = make_queue(own_redis.url)
+    own_redis.client.config_set("requirepass", "secret")
+    for ask in (queue.look_after, queue.ping, lambda: queue.status("job"), lambda: queue.enqueue(payload("job"))):
+        with pytest.raises(queue_lib.WrongPassword):
+            ask()
+
+
 @pytest.mark.parametrize("when", ["at its start", "while it waits"])
 def test_a_wrong_password_ends_the_worker_with_one_clear_line(
     own_redis: OwnRedis, files: Storage, tmp_path: Path, when: str

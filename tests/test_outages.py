@@ -26,7 +26,7 @@ import dev
 from queue_lib import Queue
 from storage import Storage
 from tests.redis_tools import OwnRedis
-from tests.support import ROOT, descendants, find_free_port, running_api, wait_until
+from tests.support import ROOT, descendants, find_free_port, make_collections, running_api, wait_until
 from tests.worker_tools import (
     LEASE,
     SAMPLE,
@@ -79,6 +79,7 @@ def mongo(tmp_path: Path, files: Storage, monkeypatch: pytest.MonkeyPatch) -> It
 @pytest.fixture
 def own_files(mongo: Mongo) -> Iterator[Storage]:
     with closing(Storage.from_env(answer=2)) as files:
+        make_collections(files)
         yield files
 
 

@@ -24,6 +24,7 @@ PRIVATE = [
     "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "255.255.255.255",
     "224.0.0.1", "198.18.0.1", "192.0.0.8", "::1", "::", "fd00::1", "fd12:3456:789a::1", "fe80::1", "fec0::1",
     "::ffff:127.0.0.1", "::ffff:8.8.8.8", "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "::127.0.0.1", "ff02::1",
+    "::ffff:0:7f00:1", "64:ff9b:1::1", "2001::1", "5f00::1", "4000::1",
 ]  # fmt: skip
 ATTACKS = {
     "loopback": "https://127.0.0.1/",
@@ -36,12 +37,14 @@ ATTACKS = {
     "ipv6 loopback": "https://[::1]/",
     "railway's network": "https://[fd00::1]/",
     "railway's names": "https://redis.railway.internal/",
+    "railway's names with another dot": "https://redis.railway.internal\u3002/",
     "localhost": "https://localhost/",
     "localhost with a dot": "https://localhost./",
     "nat64": "https://[64:ff9b::a9fe:a9fe]/",
     "6to4": "https://[2002:7f00:1::]/",
     "mapped": "https://[::ffff:127.0.0.1]/",
     "userinfo": "https://good.example@127.0.0.1/",
+    "a name of its own": "https://good@8.8.8.8/",
     "plain http": "http://8.8.8.8/",
     "odd port": "https://8.8.8.8:6379/",
     "file": "file:///etc/passwd",
@@ -110,6 +113,20 @@ def test_one_private_address_among_public_ones_is_enough_to_refuse(names: Names)
 def test_a_name_that_nobody_knows_may_be_known_later() -> None:
     with pytest.raises(Transient):
         find("https://nobody.invalid/", "It", NOBODY)
+
+
+def test_a20_a_name_whose_servers_are_silent_is_left_after_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait(20) and [])
+    began = time.monotonic()
+    with pytest.raises(Transient, match="cannot be found"):
+        find("https://silent.example/", "It", NOBODY)
+    answered.set()
+    assert time.monotonic() - began < 5
+
+
+def test_an_address_with_signs_that_no_request_can_have_is_written_as_one_can() -> None:
+    assert find("https://8.8.8.8/a b/é%20?q=ü&x=1", "It", NOBODY).path == "/a%20b/%C3%A9%20?q=%C3%BC&x=1"
 
 
 def test_an_allowed_host_may_be_private_and_http_with_or_without_its_port() -> None:

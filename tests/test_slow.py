@@ -17,7 +17,7 @@ from storage import MAX_FILE
 from tests.support import Service, descendants, wait_until
 from tests.test_service import MB, PNG, TEXT, end_of, post
 
-SILENCE = 15  # seconds: gunicorn.conf.py's
+SILENCE, HEAD = 15, 5  # seconds: gunicorn.conf.py's
 
 
 def post_until_taken(service: Service, content: bytes, user: str) -> requests.Response:
@@ -132,6 +132,95 @@ def test_a20_heads_without_an_end_hold_the_api_up_for_seconds_and_no_longer(serv
     finally:
         for line in lines:
             line.close()
+
+
+@contextlib.contextmanager
+def rude(service: Service, said: bytes, count: int, more: bytes) -> Iterator[None]:
+    """So many clients that say this, and one byte after the other from then on, and never close."""
+    lines = [dial(service, said) for _ in range(count)]
+
+    def drip() -> None:
+        for line in lines:
+            with contextlib.suppress(OSError):  # it was cut
+                line.sendall(more)
+        time.sleep(1)
+
+    try:
+        with meanwhile(drip):
+            yield
+    finally:
+        for line in lines:
+            line.close()
+
+
+def outage(service: Service, seconds: float) -> float:
+    """The longest time without an answer to somebody else within the next seconds."""
+    answered = began = time.monotonic()
+    longest = 0.0
+    while time.monotonic() - began < seconds:
+        with contextlib.suppress(requests.RequestException):
+            requests.get(f"{service.url}/healthz", timeout=1)
+            longest, answered = max(longest, time.monotonic() - answered), time.monotonic()
+        time.sleep(0.1)
+    return max(longest, time.monotonic() - answered)
+
+
+def test_a20_heads_that_drip_hold_the_api_up_for_seconds_and_no_longer(service: Service) -> None:
+    with rude(service, b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ", 128, b"y"):  # threads: 64, in turns
+        assert outage(service, 5 * HEAD) < 4 * HEAD
+
+
+def test_a20_bodies_that_drip_leave_threads_to_others_and_are_refused_when_they_are_too_many(service: Service) -> None:
+    with rude(service, UPLOAD, 128, b"x"):
+        assert outage(service, 15) < 10
+        answer = post(service, TEXT)
+        assert (answer.status_code, answer.json()["code"]) == (503, "service_unavailable")
+        assert answer.headers["Retry-After"] == "5"
+    wait_until(lambda: post(service, TEXT).status_code == 200, 30, "a place for another")
+
+
+def test_a20_a_body_that_falls_silent_is_left(service: Service) -> None:
+    with contextlib.closing(dial(service, UPLOAD)) as line:
+        line.settimeout(2 * SILENCE)
+        assert line.recv(4096).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a20_who_reads_no_answer_is_left(service: Service) -> None:
+    with contextlib.closing(socket.socket()) as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        line.connect((urlsplit(service.url).hostname, urlsplit(service.url).port))
+        line.sendall(b"GET /static/app.js HTTP/1.1\r\nHost: x\r\n\r\n" * 500)  # more than a connection can hold
+
+        def cut() -> bool:
+            with contextlib.suppress(ConnectionError):
+                line.sendall(b"x")
+                return False
+            return True
+
+        wait_until(cut, 4 * SILENCE, "the end of the connection")
+
+
+def test_a20_clients_that_do_not_close_hold_up_nobody(service: Service) -> None:
+    with rude(service, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 20, b""):
+        assert outage(service, 5) < 1
+
+
+@pytest.mark.parametrize("chunk", [b"-5", b"zz", b"5;\r"], ids=["negative", "no number", "a bare CR"])
+def test_a4_chunks_that_are_none_are_400_in_json(service: Service, chunk: bytes) -> None:
+    head = b"POST /api/uploads HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head += b"Transfer-Encoding: chunked\r\n\r\n"
+    with contextlib.closing(dial(service, head + chunk + b"\r\n\r\n")) as line:
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += line.recv(4096) or b"}"
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"code": "bad_request"' in answer
+
+
+def test_a4_a_form_without_parts_has_a_small_limit_even_if_it_says_no_length(service: Service) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = requests.post(service.url + "/api/uploads", iter([b"a=&" * 10_000] * 20), headers=form, timeout=60)
+    assert answer.status_code == 413
 
 
 @pytest.mark.parametrize(

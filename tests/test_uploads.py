@@ -7,8 +7,6 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
-import uploads
-from forms import Polls
 from queue_lib import Queue
 from storage import MAX_FILE, Storage
 from tests.queue_tools import make_queue, take
@@ -114,6 +112,7 @@ ODD_JSON = {
     "twice": b'{"size": 1, "size": 2}',
     "a long number": b'{"size": ' + b"9" * 5_000 + b"}",
     "a lone surrogate": b'{"userId": "\\ud800", "size": 1}',
+    "a lone surrogate elsewhere": b'{"userId": "ann", "size": 1, "knownWords": "\\ud800"}',
     "nul": b'{"userId": "a\\u0000b", "size": 1}',
     "no utf-8": b'{"userId": "\xff", "size": 1}',
 }
@@ -131,13 +130,22 @@ def test_a4_a_json_body_has_a_limit_of_its_own(client: FlaskClient) -> None:
     assert answer.status_code == 413
 
 
-def test_uploads_that_are_only_begun_are_rationed_by_user(
-    files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("variable", "limit", "name"),
+    [("MAX_UPLOADS_PER_MINUTE", 2, "uploads"), ("MAX_BYTES_PER_DAY", 2 * len(BODY), "bytes")],
+)
+def test_a19_uploads_that_are_only_begun_count_and_completing_them_counts_no_more(
+    files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch, variable: str, limit: int, name: str
 ) -> None:
-    monkeypatch.setattr(uploads, "Polls", lambda rate: Polls(rate / 40))  # one at once, and one in two seconds
+    monkeypatch.setenv(variable, str(limit))
     with running_api() as app:
         client = app.test_client()
-        codes = [begin(client).status_code for _ in range(4)]
-        assert codes[0] == 201
-        assert 429 in codes
+        begun = [begin(client) for _ in range(2)]
+        assert [answer.status_code for answer in begun] == [201, 201]
+        for _ in range(2):  # refused by Redis, then by the process
+            refused = begin(client)
+            assert (refused.status_code, refused.json["code"]) == (429, f"too_many_{name}")
         assert begin(client, userId="bob").status_code == 201
+        requests.put(begun[0].json["url"], data=BODY, timeout=10)
+        assert complete(client, begun[0].json["uploadId"]).status_code == 200
+        assert files._database.jobs.count_documents({"userId": "ann"}) == 2

@@ -120,6 +120,7 @@ class IdleWorker:
 @contextlib.contextmanager
 def watched_idle_worker(folder: Path) -> Iterator[IdleWorker]:
     """Start worker.py behind a slow network, up to its first wait."""
+    folder.mkdir()
     server, log = OwnRedis(folder / "redis"), folder / "worker.log"
     with contextlib.closing(Proxy(server.url, delay=0.005)) as proxy, watched(server.url) as monitor:
         with log.open("w") as out:

@@ -8,6 +8,8 @@ import pytest
 
 from pipeline import CompletePipeline12Stages
 from pipeline.cefr import LEVELS
+from pipeline.senses import Choice
+from pipeline.wordnet import open_wordnet
 
 SPRING = """Water in the desert
 
@@ -75,6 +77,54 @@ def test_a_phrase_without_entry_and_definition_has_the_gloss_of_its_head_noun(
     card = cards["pumping costs"]
     assert card["definition_source"] == "head noun"
     assert card["meaning"].startswith("cost: ")
+
+
+def test_an_abbreviation_means_what_the_document_writes_out_and_so_do_phrases_with_it() -> None:
+    found = cards_of(
+        "The Office of Special Tests (OST) is small. The OST has a chief. Nurses like it, and keep the OST score."
+        " A low OST score is rare. They sent the OST score home when the OST was shut."
+    )
+    assert (found["OST"]["meaning"], found["OST"]["definition_source"]) == ("Office of Special Tests", "document")
+    assert found["OST score"]["meaning"] == "Office of Special Tests score"
+    assert found["OST score"]["definition_source"] == "document"
+
+
+def test_an_abbreviation_has_the_entry_of_its_long_form_and_not_of_another_word() -> None:
+    text = "They have magnetic resonance imaging (MRI). An MRI is loud. The MRI was paid for. Each MRI takes an hour. "
+    words = CompletePipeline12Stages().process_document(text * 2, "id", "title", 0, 40)["flashcards"]
+    card = next(card for card in words if card["word"] == "MRI")
+    assert card["meaning"].startswith("magnetic resonance imaging: the use of nuclear magnetic resonance")
+    assert card["definition_source"] == "WordNet 3.0"
+
+
+def test_a_compound_that_no_dictionary_has_has_the_gloss_of_its_second_word() -> None:
+    found = cards_of("The flightcrew slept. Each flightcrew was tired, and the pilot told the flightcrew to wait. " * 2)
+    assert found["flightcrew"]["meaning"].startswith("crew: ")
+    assert found["flightcrew"]["definition_source"] == "head noun"
+
+
+def test_a_name_has_no_gloss_of_its_second_word() -> None:
+    found = cards_of("Much JavaScript is in it. Old JavaScript is slow, and JavaScript was made in a week. " * 2)
+    assert found["JavaScript"]["meaning"] is None
+
+
+def test_a_sense_of_a_subject_that_the_document_does_not_speak_of_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def choose(*_: Any) -> Choice:  # the likeliest: "(psychology) the performance of some composite cognitive activity"
+        synsets = [open_wordnet().synset(offset, "noun") for offset in open_wordnet().senses("process", "noun")]
+        likely = sorted(synsets, key=lambda synset: not synset.gloss.startswith("(psychology)"))
+        return Choice(tuple((synset, 0.5**rank) for rank, synset in enumerate(likely, 1)), {})
+
+    monkeypatch.setattr("pipeline.senses.Senses.choose", choose)
+    text = "The process was slow, and they say that a process is long. They saw the process in the valley. "
+    assert cards_of(text)["process"]["meaning"].startswith("a particular course of action")
+    assert cards_of(text + "Psychology is old.")["process"]["meaning"].startswith("(psychology)")
+
+
+def test_an_example_has_the_term_for_itself() -> None:
+    piece = "The keeper of the mill by the sea saw the valve spring again in May."
+    alone = "The keeper of the mill by the sea saw the valve again in the spring."
+    for text in (f"{piece}\n\n{alone}", f"{alone}\n\n{piece}"):
+        assert cards_of(text + "\n\nNobody else lived in the little town by the sea.")["valve"]["example"] == alone
 
 
 def test_a_linking_phrase_has_a_meaning_of_our_own(cards: dict[str, dict[str, Any]]) -> None:

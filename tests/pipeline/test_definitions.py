@@ -4,15 +4,23 @@ import pytest
 
 from pipeline.context import find_sentences
 from pipeline.definitions import LINKING, mine
-from pipeline.examples import pattern_of
 from pipeline.ingestion import read_text
 from pipeline.phrases import _LINKS
 
+FILLER = "Nobody asked about the weather, and they said little more until late in the evening. " * 3
+
 
 def mined(text: str, term: str) -> str | None:
-    filler = "Nobody asked about the weather, and they said little more until late in the evening. " * 3
-    sentences = find_sentences(read_text(text + "\n\n" + filler))
-    return mine(pattern_of(term), range(len(sentences)), sentences)
+    sentences = find_sentences(read_text(text + "\n\n" + FILLER))
+    words = term.split(" ")
+    places = [
+        (number, at, at + len(words))
+        for number, sentence in enumerate(sentences)
+        for at in range(len(sentence.tokens))
+        if [token.lower() for token in sentence.tokens[at : at + len(words)]] == words
+    ]
+    assert places
+    return mine(places, sentences)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +49,30 @@ def mined(text: str, term: str) -> str | None:
         (
             "Supply chain: a network of firms that brings a product to its buyers.",
             "a network of firms that brings a product to its buyers",
+        ),
+        (
+            "A supply chain, or “pipeline”, is simply the path of goods from maker to buyer.",
+            "the path of goods from maker to buyer",
+        ),
+        (
+            "3. The supply chain is used to describe all the firms behind one product.",
+            "all the firms behind one product",
+        ),
+        (
+            "They study the supply chain, which is the path of goods from maker to buyer.",
+            None,
+        ),
+        (
+            "In trade, the supply chain, which is the path of goods from maker to buyer, grew longer.",
+            "the path of goods from maker to buyer",
+        ),
+        (
+            "Firms form a long network of makers and buyers called a supply chain.",
+            None,
+        ),
+        (
+            "They belong to a network of many firms that is often called the supply chain.",
+            "a network of many firms",
         ),
         (
             "Supply chain — the path that goods take from maker to buyer.",

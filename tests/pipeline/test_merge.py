@@ -82,3 +82,22 @@ def test_where_common_nouns_are_written_with_capitals_they_are_no_names() -> Non
     )
     assert {"power", "tax", "money", "office", "order", "vote"} <= keys(text.merged.candidates).keys()
     assert not {"power", "tax", "money", "office", "order", "vote"} & names(text)
+
+
+def test_an_adjective_that_only_stands_in_names_is_no_word() -> None:
+    text = read("The law of the United Towns is old.", "They serve the United Towns.", "A united family sings.")
+    assert ("united",) in text.merged.candidates.keys
+    text = read("The law of the United Towns is old.", "They serve the United Towns.")
+    assert ("united",) not in text.merged.candidates.keys
+
+
+def test_a_word_that_is_a_name_first_and_never_written_small_is_a_name() -> None:
+    text = read("The law says that Congress has power.", "They asked Congress for help.")
+    assert text.merged.names[text.merged.candidates.keys.index(("congress",))]
+    text = read("The law says that Congress has power.", "They met at a congress of nurses.")
+    assert not text.merged.names[text.merged.candidates.keys.index(("congress",))]
+
+
+def test_a_place_is_one_with_a_hyphen_too() -> None:
+    text = read("The ship sails for New-York at noon.", "They came to New-York in May.", "It left New-York again.")
+    assert not {("new-york",), ("new", "york")} & {*text.merged.candidates.keys}

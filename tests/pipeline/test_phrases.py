@@ -58,6 +58,19 @@ def test_a_preposition_behind_a_passive_makes_no_phrasal_verb() -> None:
     assert keys(text.phrases, PHRASAL_VERB) == {"make for": 1}
 
 
+def test_a_plain_verb_with_a_plain_preposition_is_nothing_to_learn() -> None:
+    text = read("They went to the river and came with a boat.", "He carried out the plan.", "It depends on them.")
+    assert keys(text.phrases, PHRASAL_VERB) == {"carry out": 1, "depend on": 1}
+
+
+def test_a_word_torn_in_two_is_no_phrase() -> None:
+    text = read("The health care here is free.", "By oath or affi rmation.")
+    found = keys(text.phrases, NOUN_PHRASE)
+    assert "health care" in found
+    number = text.phrases.keys.index(("affi", "rmation"))
+    assert text.phrases.lemmas[number] is None
+
+
 def test_collocations_are_verb_and_object_that_come_together_again() -> None:
     text = read("She took the difficult decision.", "He took a decision.", "They took photographs.", "He has it.")
     assert keys(text.phrases, COLLOCATION) == {"take decision": 2}

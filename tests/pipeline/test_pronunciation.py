@@ -53,6 +53,7 @@ def test_words_that_cmudict_lacks_are_read_by_espeak() -> None:
 def test_abbreviations_are_spelled_not_read_as_other_words() -> None:
     assert american("US", "noun") == "juː ɛs"
     assert (american("NGO", "noun"), british("NGO", "noun")) == ("ɛn dʒiː oʊ", "ˈɛn dʒˈiː ˈəʊ")
+    assert (american("AOA", "noun"), british("AOA", "noun")) == ("eɪ oʊ eɪ", "ˈeɪ ˈəʊ ˈeɪ")  # the letter, no article
     assert british("NASA", "noun") == "nˈæsɐ"
     assert american("us", "noun") == "ʌs"
 
