@@ -104,6 +104,7 @@ class Told:
             self._senses: NDArray[np.int8] = file["senses"]
             self._map: Floats = file["map"]
             self._bias: Floats = file["bias"]
+        self.dimensions = len(self._bias)
 
     def senses(self, keys: Sequence[int]) -> Floats:
         """(senses, dimensions) of those with these numbers (senses.sense_key); zeros where it has none."""

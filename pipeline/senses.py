@@ -157,21 +157,25 @@ class Senses:
         return np.concatenate([evidence, _alone(evidence[:, :, len(_PRIOR) :])], axis=2)
 
     def _asked(self, places: Sequence[tuple[int, int, int]], read: int) -> Floats:
-        """(places, dimensions): what the encoder reads of the term, which has as many words in all of them; the mean
-        for those that it does not read."""
-        length = min(LONGEST, places[0][2] - places[0][1])
-        windows = []
-        some = slice(None, None, -(-len(places) // read))
-        for sentence, first, _ in places[some]:
-            start, end = self._tokens.starts[sentence : sentence + 2].tolist()
-            at = start + first
-            begin = max(start, at - BESIDE)
-            rows = map(self._row, self._tokens.ids[begin : min(end, at + length + BESIDE)].tolist())
-            windows.append(([BEGIN, *rows, END], at - begin + 1))
-        queries = open_told().queries(*open_encoder().states(windows, length))
+        """(places, dimensions): what the encoder reads of the term; the mean for those that it does not read."""
+        some = np.arange(0, len(places), -(-len(places) // read))
+        lengths = np.array([min(LONGEST, after - first) for _, first, after in places])[some]
+        queries = np.empty((len(some), open_told().dimensions), np.float32)
+        # "flight crew" stands as "flight-crew" too.
+        for length in np.unique(lengths).tolist():
+            which = np.flatnonzero(lengths == length)
+            windows = [self._window(*places[number][:2], length) for number in some[which].tolist()]
+            queries[which] = open_told().queries(*open_encoder().states(windows, length))
         asked = np.repeat(queries.mean(0, keepdims=True), len(places), 0)
         asked[some] = queries
         return asked
+
+    def _window(self, sentence: int, first: int, length: int) -> tuple[list[int], int]:
+        start, end = self._tokens.starts[sentence : sentence + 2].tolist()
+        at = start + first
+        begin = max(start, at - BESIDE)
+        rows = map(self._row, self._tokens.ids[begin : min(end, at + length + BESIDE)].tolist())
+        return [BEGIN, *rows, END], at - begin + 1
 
     def _row(self, number: int) -> int:
         word = self._tokens.words[number]
