@@ -142,7 +142,7 @@ def _instances(name: str, text: ElementTree.Element, gold: dict[str, set[int]]) 
     found = []
     for (lemma, part), where in places.items():
         offsets = open_wordnet().senses(lemma, part)
-        each = senses.evidence(lemma, part, where, len(where))
+        each = senses.evidence(lemma, part, where)
         for place, identity, evidence in zip(where, tagged[lemma, part], each, strict=True):
             right = np.array([offset in gold[identity] for offset in offsets])
             found.append(Instance(name, part, evidence, right, place[0] * FOLDS // len(sentences)))

@@ -38,7 +38,7 @@ _CONTEXT = (
 # What singles out one sense counts once more: "alone" is by how much it is ahead of the second.
 EVIDENCE = (*_PRIOR, *_CONTEXT, *(f"{kind} alone" for kind in _CONTEXT))
 _BESIDE = 3  # words before and behind
-_LOOKED_AT, _READ = 6, 2  # places of the term; those that the encoder reads too, which costs most
+_LOOKED_AT = 5  # sentences with the term; to read them costs most
 
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)*")
 
@@ -110,7 +110,7 @@ class Senses:
         looked_at = self._some(places)
         if len(synsets) == 1:
             return Choice(((synsets[0], 1.0),), {sentence: 1.0 for sentence, _, _ in looked_at})
-        evidence = self.evidence(lemma, part_of_speech, looked_at, _READ)  # (places, senses, kinds)
+        evidence = self.evidence(lemma, part_of_speech, looked_at)  # (places, senses, kinds)
         scores = evidence @ open_model().weights
         if not is_name and any(lemma in synset.lemmas for synset in synsets):
             scores[:, [lemma not in synset.lemmas for synset in synsets]] = -np.inf
@@ -126,9 +126,9 @@ class Senses:
         return [places[number] for number in first[:_LOOKED_AT].tolist()]
 
     def evidence(
-        self, lemma: str, part_of_speech: str, places: Sequence[tuple[int, int, int]], read: int
+        self, lemma: str, part_of_speech: str, places: Sequence[tuple[int, int, int]]
     ) -> NDArray[np.float64]:
-        """(places, senses, kinds of EVIDENCE), of the senses in WordNet's order; about so many places are read."""
+        """(places, senses, kinds of EVIDENCE), of the senses in WordNet's order."""
         offsets = open_wordnet().senses(lemma, part_of_speech)
         own = {stem(word) for word in _WORD.findall(lemma)} | set(_WORD.findall(lemma))
         learned, related = open_model().vectors(offsets, part_of_speech)
@@ -141,7 +141,7 @@ class Senses:
         pooled_words = frozenset().union(*(self._words(sentence) for sentence in holding)) - own
         prior = _prior(lemma, part_of_speech, len(offsets))
         told = open_told().senses([sense_key(offset, part_of_speech) for offset in offsets])
-        asked = self._asked(places, read)
+        asked = self._asked(places)
         of_all = told @ asked.mean(0)
         rows = []
         for (sentence, first, after), query in zip(places, asked, strict=True):
@@ -156,18 +156,15 @@ class Senses:
         evidence = np.stack(rows).astype(np.float64)
         return np.concatenate([evidence, _alone(evidence[:, :, len(_PRIOR) :])], axis=2)
 
-    def _asked(self, places: Sequence[tuple[int, int, int]], read: int) -> Floats:
-        """(places, dimensions): what the encoder reads of the term; the mean for those that it does not read."""
-        some = np.arange(0, len(places), -(-len(places) // read))
-        lengths = np.array([min(LONGEST, after - first) for _, first, after in places])[some]
-        queries = np.empty((len(some), open_told().dimensions), np.float32)
+    def _asked(self, places: Sequence[tuple[int, int, int]]) -> Floats:
+        """(places, dimensions): what the encoder reads of the term."""
         # "flight crew" stands as "flight-crew" too.
+        lengths = np.array([min(LONGEST, after - first) for _, first, after in places])
+        asked = np.empty((len(places), open_told().dimensions), np.float32)
         for length in np.unique(lengths).tolist():
-            which = np.flatnonzero(lengths == length)
-            windows = [self._window(*places[number][:2], length) for number in some[which].tolist()]
-            queries[which] = open_told().queries(*open_encoder().states(windows, length))
-        asked = np.repeat(queries.mean(0, keepdims=True), len(places), 0)
-        asked[some] = queries
+            some = np.flatnonzero(lengths == length)
+            windows = [self._window(*places[number][:2], length) for number in some.tolist()]
+            asked[some] = open_told().queries(*open_encoder().states(windows, length))
         return asked
 
     def _window(self, sentence: int, first: int, length: int) -> tuple[list[int], int]:
