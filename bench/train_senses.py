@@ -10,7 +10,7 @@
    senses (32,000 examples; Adam, softmax loss).
 3. The weights of the evidence come from the tagged texts in FOLDER (bench/senses.py).
 
-Takes three minutes. The vectors kept are those of senses of words with more than one; five bits a number.
+Takes half a minute of one processor. The vectors kept are those of senses of words with more than one; five bits a number.
 """
 
 import argparse

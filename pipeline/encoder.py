@@ -5,7 +5,7 @@ mapped to where the vectors of WordNet's senses lie (bench/make_encoder.py). It 
 capitals, and takes what the table lacks for one unknown word. The term's words stand first in a window's arrays, since
 of the second layer nothing else is wanted; where they stand in the sentence is told by the vectors of places.
 
-all-MiniLM-L6-v2 (Wang et al. 2020; Apache-2.0), of which four to five bits a number are kept.
+all-MiniLM-L6-v2 (Wang et al. 2020; Apache-2.0), of which three to five bits a number are kept.
 """
 
 from collections.abc import Sequence

@@ -34,6 +34,7 @@ BIRD = (
 )
 
 
+WORDS = ("red", "old", "wet", "dry", "low", "far", "odd", "raw")
 FILLER = " Nobody asked about the weather, and the two of them said little more until late in the evening." * 2
 
 
@@ -91,7 +92,7 @@ def test_the_sense_and_its_probability_stay_when_other_sentences_are_edited() ->
 
 
 def test_of_many_sentences_one_more_changes_at_most_one_that_is_looked_at() -> None:
-    lines = [f"The {word} bank was steep that {word} day." for word in "red old wet dry low far odd raw".split()]
+    lines = [f"The {word} bank was steep that {word} day." for word in WORDS]
     seen = []
     for text in (lines, ["The big bank was steep.", *lines]):
         sentences = find_sentences(read_text(" ".join(text) + "\n\n" + FILLER))
