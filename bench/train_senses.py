@@ -10,7 +10,8 @@
    senses (32,000 examples; Adam, softmax loss).
 3. The weights of the evidence come from the tagged texts in FOLDER (bench/senses.py).
 
-Takes half a minute of one processor. The vectors kept are those of senses of words with more than one; five bits a number.
+Takes half a minute of one processor. The vectors kept are those of senses of words with more than one; five bits a
+number.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from pipeline.senses import EVIDENCE, MODEL, content_words, sense_key, stem
 from pipeline.wordnet import PARTS_OF_SPEECH, Synset, open_wordnet
 
 EPOCHS, BATCH, RATE, RIDGE = 5, 256, 1e-2, 1e-4
-LEVELS = 15  # of numbers to either side of nought: five bits do as well as eight, and pack better
+LEVELS = 15  # of numbers to either side of nought: five bits, which pack better than eight
 RAREST = 1.0  # Zipf: senses of rarer words are left out
 RELATIONS = (("@", "@i"), ("~", "~i"))  # above, below; all others but antonyms are one kind
 SHARES, STEPS = (0.7, 0.5, 0.7), 3  # of what spreads from above, below and beside

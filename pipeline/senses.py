@@ -7,8 +7,8 @@ a small transformer reads in the words beside the term (pipeline/encoder.py). Th
 bench/train_senses.py and bench/make_encoder.py, which learn them from WordNet's own glosses, examples and relations;
 only how much each kind of evidence counts is learned from tagged texts.
 
-Only sentences that hold the term are looked at, so that its sense stays when others are edited. The vectors
-of those around them and of the whole document told little beside: a third of a point (bench/senses.py).
+Only sentences that hold the term are looked at, so that its sense stays when others are edited. Evidence of the
+sentences around these and of the whole document, when it was still there, made 71.2 % right instead of 70.9.
 
 It does not tag all words of a text, and it knows no senses but WordNet's.
 """
@@ -38,7 +38,7 @@ _CONTEXT = (
 # What singles out one sense counts once more: "alone" is by how much it is ahead of the second.
 EVIDENCE = (*_PRIOR, *_CONTEXT, *(f"{kind} alone" for kind in _CONTEXT))
 _BESIDE = 3  # words before and behind
-_LOOKED_AT = 5  # sentences with the term; to read them costs most
+_LOOKED_AT = 4  # sentences with the term; to read them costs most
 
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)*")
 

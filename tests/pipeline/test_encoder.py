@@ -1,11 +1,17 @@
 """The small transformer: what it makes of a word depends on the words beside it and on nothing else."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from pipeline.encoder import BEGIN, END, UNKNOWN, open_encoder, open_told
 from pipeline.senses import sense_key, stem
 from pipeline.wordnet import open_wordnet
+
+ROOT = Path(__file__).parents[2]
 
 
 def window(text: str, word: str) -> tuple[list[int], int]:
@@ -56,3 +62,9 @@ def test_what_is_read_is_nearer_to_the_sense_that_is_meant() -> None:
 
 def test_a_sense_that_the_file_lacks_has_no_vector() -> None:
     assert not open_told().senses([0, 10**9]).any()
+
+
+def test_the_tables_are_loaded_before_a_server_forks() -> None:
+    loaded = "open_encoder.cache_info().currsize == open_told.cache_info().currsize == 1"
+    code = f"import pipeline.warm; from pipeline.encoder import open_encoder, open_told; assert {loaded}"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=ROOT)
