@@ -26,6 +26,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -638,7 +639,9 @@ def test(arguments: Sequence[str]) -> int:
             return 1
     arguments = arguments or ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]  # half of it is waiting
     note(f"--- pytest {' '.join(arguments)}")
-    return subprocess.run(leashed([str(BIN / "python"), "-m", "pytest", *arguments]), cwd=HERE).returncode
+    with tempfile.TemporaryDirectory(prefix="dd-") as folder:  # short: there are sockets below it
+        command = [str(BIN / "python"), "-m", "pytest", f"--basetemp={folder}/t", *arguments]
+        return subprocess.run(leashed(command), cwd=HERE).returncode
 
 
 def main() -> int:

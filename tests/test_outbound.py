@@ -232,7 +232,9 @@ def test_a12_a_server_that_drips_is_left_at_the_deadline_wherever_it_is(part: st
         line.recv(4096)
         line.sendall(begin)
         try:
-            while not left.wait(0.05):
+            for _ in range(400):  # not for ever: this test must also be able to fail
+                if left.wait(0.05):
+                    break
                 line.sendall(b"x")
         finally:
             left.set()
@@ -240,7 +242,7 @@ def test_a12_a_server_that_drips_is_left_at_the_deadline_wherever_it_is(part: st
     began = time.monotonic()
     with listening(drip) as url, pytest.raises(Transient, match=r"longer than 0\.5 seconds"):
         visit(url, 0.5)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     wait_until(left.is_set, 5, "the end of the line")
 
 
