@@ -62,7 +62,7 @@ def main() -> None:
     for group in dict.fromkeys(name.split(" ")[0] for name in EVIDENCE):
         without = np.array([number for number in kinds if not EVIDENCE[number].startswith(group)])
         show(f"  without {group}", instances, crossed(instances, without))
-    for group in ("learned", "vector", "lesk", "example"):
+    for group in ("learned", "vector", "lesk", "example", "read"):
         only = [number for number in kinds if EVIDENCE[number].split(" ")[0] in ("prior", group)]
         show(f"  prior and {group} only", instances, crossed(instances, np.array(only)))
 

@@ -1,6 +1,7 @@
 """Makes pipeline/data/senses.npz: vectors of WordNet's senses, and how much each kind of evidence counts.
 
     python bench/train_senses.py FOLDER
+    python bench/train_senses.py FOLDER --weights      only step 3, after bench/make_encoder.py
 
 1. Of each synset, vectors of its lemmas, its gloss and its examples, and those of its neighbours: GloVe's, the rarer
    words the heavier. The neighbours' mean is one vector of the sense.
@@ -9,7 +10,8 @@
    senses (32,000 examples; Adam, softmax loss).
 3. The weights of the evidence come from the tagged texts in FOLDER (bench/senses.py).
 
-Takes three minutes. The vectors kept are those of senses of words with more than one; eight bits a number.
+Takes half a minute of one processor. The vectors kept are those of senses of words with more than one; five bits a
+number.
 """
 
 import argparse
@@ -31,6 +33,7 @@ from pipeline.senses import EVIDENCE, MODEL, content_words, sense_key, stem
 from pipeline.wordnet import PARTS_OF_SPEECH, Synset, open_wordnet
 
 EPOCHS, BATCH, RATE, RIDGE = 5, 256, 1e-2, 1e-4
+LEVELS = 15  # of numbers to either side of nought: five bits, which pack better than eight
 RAREST = 1.0  # Zipf: senses of rarer words are left out
 RELATIONS = (("@", "@i"), ("~", "~i"))  # above, below; all others but antonyms are one kind
 SHARES, STEPS = (0.7, 0.5, 0.7), 3  # of what spreads from above, below and beside
@@ -40,7 +43,11 @@ def main() -> None:
     """Learn and write; prints how often the right sense of examples kept aside is the nearest."""
     parser = argparse.ArgumentParser(description="Make the model of senses.")
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument("--weights", action="store_true")
+    options = parser.parse_args()
+    if options.weights:
+        weigh_anew(options.folder)
+        return
     synsets = [open_wordnet().synset(offset, part) for part in PARTS_OF_SPEECH for offset in offsets(part)]
     parts = components(synsets)
     maps = learn(synsets, parts)
@@ -48,8 +55,15 @@ def main() -> None:
     learned = np.einsum("kde,kne->nd", maps, parts)[kept]
     related = unit(parts[4:].sum(0))[kept]
     write(synsets, kept, learned, related, np.zeros(len(EVIDENCE)))
-    write(synsets, kept, learned, related, bench.fit(bench.read(folder)))
+    write(synsets, kept, learned, related, bench.fit(bench.read(options.folder)))
     print(f"{len(kept)} senses, {MODEL.stat().st_size >> 10} kB")
+
+
+def weigh_anew(folder: Path) -> None:
+    """Learn the weights for the vectors that are there."""
+    with np.load(MODEL) as file:
+        arrays = dict(file)
+    np.savez_compressed(MODEL, **{**arrays, "weights": bench.fit(bench.read(folder))})
 
 
 def write(
@@ -57,11 +71,12 @@ def write(
 ) -> None:
     """The file. Learned vectors have one scale, since their lengths tell; the others each its own."""
     keys = [sense_key(synsets[number].offset, synsets[number].part_of_speech) for number in kept]
-    scaled = np.round(related * 127 / np.abs(related).max(1, keepdims=True).clip(1e-9))
+    scaled = np.round(related * LEVELS / np.abs(related).max(1, keepdims=True).clip(1e-9))
+    one_scale = np.round(learned * LEVELS / np.quantile(np.abs(learned), 0.9995))
     np.savez_compressed(
         MODEL,
         keys=np.array(keys),
-        learned=np.clip(np.round(learned * 127 / np.quantile(np.abs(learned), 0.9999)), -127, 127).astype(np.int8),
+        learned=np.clip(one_scale, -LEVELS, LEVELS).astype(np.int8),
         related=scaled.astype(np.int8),
         weights=weights,
     )
@@ -96,6 +111,17 @@ def components(synsets: list[Synset]) -> Floats:
     lemmas = unit(np.stack([vector([w for lemma in each.lemmas for w in content_words(lemma)]) for each in synsets]))
     gloss = unit(np.stack([vector(content_words(each.gloss)) for each in synsets]))
     examples = unit(np.stack([vector(content_words(" ".join(each.examples))) for each in synsets]))
+    own = unit(lemmas + gloss)
+    spread = own
+    for _ in range(STEPS):
+        near = zip(SHARES, spread_once(synsets, spread), strict=True)
+        spread = unit(own + sum(share * vectors for share, vectors in near))
+    around = zip(spread_once(synsets, lemmas), spread_once(synsets, gloss + examples), strict=True)
+    return np.stack([lemmas, gloss, examples, spread, *(each for pair in around for each in pair)])
+
+
+def spread_once(synsets: list[Synset], vectors: Floats) -> list[Floats]:
+    """Of each synset, the sum of its neighbours' above, below and beside, of length 1."""
     places = {(synset.offset, synset.part_of_speech): number for number, synset in enumerate(synsets)}
     edges: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for number, synset in enumerate(synsets):
@@ -103,19 +129,13 @@ def components(synsets: list[Synset]) -> Floats:
             if sign != "!":
                 kind = next((kind for kind, signs in enumerate(RELATIONS) if sign in signs), len(RELATIONS))
                 edges[kind].append((number, places[offset, part]))
-
-    def neighbours(kind: int, vectors: Floats) -> Floats:
+    found = []
+    for kind in range(len(SHARES)):
         total = np.zeros_like(vectors)
         source, target = np.array(edges[kind]).T
         np.add.at(total, source, vectors[target])
-        return unit(total)
-
-    own = unit(lemmas + gloss)
-    spread = own
-    for _ in range(STEPS):
-        spread = unit(own + sum(share * neighbours(kind, spread) for kind, share in enumerate(SHARES)))
-    around = [neighbours(kind, text) for kind in range(len(SHARES)) for text in (lemmas, gloss + examples)]
-    return np.stack([lemmas, gloss, examples, spread, *around])
+        found.append(unit(total))
+    return found
 
 
 def learn(synsets: list[Synset], parts: Floats) -> Floats:

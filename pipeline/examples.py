@@ -69,7 +69,8 @@ def choose(
     numbers = list(dict.fromkeys(number for number, _, _ in term.candidate.places))
     pieces = {number for number, _, after in term.candidate.places if marks.leads_to_noun(number, after)}
     holding = [number for number in numbers if pattern.search(sentences[number].text)]
-    looked_at = {*holding[:: max(1, len(holding) // _LOOKED_AT)][:_LOOKED_AT], *({term.support} & set(holding))}
+    some = holding[:: max(1, len(holding) // _LOOKED_AT)][:_LOOKED_AT]
+    looked_at = {*some, *({term.support, *fit} & set(holding))}
     middling = sum(fit.values()) / len(fit) if fit else 0.0
     return max(
         sorted(looked_at),

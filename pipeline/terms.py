@@ -226,7 +226,10 @@ def speaks_of(synset: Synset, tokens: Tokens) -> bool:
     """Whether a document may have a meaning: one that belongs to a subject ("time value": "(music) the relative
     duration ...") needs that subject's name, or a word like it."""
     subject = _SUBJECT.match(synset.gloss)
-    return subject is None or any(word.startswith(subject[1][:5].lower()) for word in tokens.words)
+    if subject is None:
+        return True
+    begin = subject[1][:5].lower()
+    return any(word.startswith(begin) for word in tokens.words)
 
 
 def _falling(count: int) -> NDArray[np.float64]:

@@ -34,6 +34,7 @@ BIRD = (
 )
 
 
+WORDS = ("red", "old", "wet", "dry", "low", "far", "odd", "raw")
 FILLER = " Nobody asked about the weather, and the two of them said little more until late in the evening." * 2
 
 
@@ -80,6 +81,36 @@ def test_the_probabilities_of_all_senses_add_up_to_one() -> None:
 def test_a_sentence_in_another_sense_fits_less() -> None:
     fit = choose(RIVER + "\n\nThe bank lends money at high interest to its customers.", "bank").fit
     assert fit[3] < min(fit[0], fit[1], fit[2])
+
+
+def test_the_sense_and_its_probability_stay_when_other_sentences_are_edited() -> None:
+    before = choose(RIVER, "bank")
+    edited = "Interest rates and loans are high.\n\n" + RIVER + " Customers lost money. The currency fell."
+    after = choose(edited, "bank")
+    assert after.senses == before.senses
+    assert sorted(after.fit.values()) == sorted(before.fit.values())
+
+
+def test_of_many_sentences_one_more_changes_at_most_one_that_is_looked_at() -> None:
+    lines = [f"The {word} bank was steep that {word} day." for word in WORDS]
+    seen = []
+    for text in (lines, ["The big bank was steep.", *lines]):
+        sentences = find_sentences(read_text(" ".join(text) + "\n\n" + FILLER))
+        seen.append({sentences[number].text for number in choose(" ".join(text), "bank").fit})
+    assert len(seen[0]) == len(seen[1]) == 4
+    assert len(seen[0] - seen[1]) <= 1
+
+
+def test_a_term_may_have_more_words_in_one_place_than_in_another() -> None:
+    sentences = find_sentences(read_text("The old power station is shut.\n\nIt is a power-station\n\n" + FILLER))
+    tokens = make_tokens(sentences)
+    places = [(0, 1, 4), (1, 3, 4)]
+    assert [sentences[number].tokens[first:after] for number, first, after in places] == [
+        ("old", "power", "station"),
+        ("power-station",),
+    ]
+    for some in (places, places[::-1]):
+        assert Senses(tokens, embed(tokens)).choose("station", "noun", some, False).senses
 
 
 def test_a_sense_written_with_capitals_is_for_names_only() -> None:
