@@ -129,7 +129,7 @@ def create_app() -> Flask:
     @app.after_request
     def never_sniffed(response: Response) -> Response:
         response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Content-Security-Policy"] = policy
+        response.headers.setdefault("Content-Security-Policy", policy)  # the dashboard has one of its own
         response.headers["X-Request-Id"] = g.request_id
         if request.path.startswith("/api/"):
             response.headers.setdefault("Cache-Control", "no-store")
