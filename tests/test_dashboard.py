@@ -25,7 +25,7 @@ from queue_lib import NORMAL, Queue
 from storage import Storage
 from tests.queue_tools import take
 from tests.support import ROOT, find_free_port, wait_until
-from tests.worker_tools import LEASE, SAMPLE, Start, ended, submit
+from tests.worker_tools import LEASE, SAMPLE, Start, ended, submit, worker_log, worker_process
 
 TOKEN = "canary-admin-token"
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
@@ -128,15 +128,26 @@ def test_a_poisoned_document_is_found_by_its_cause_its_traceback_read_and_its_gr
         mended.wait()
 
 
-def test_the_queue_is_paused_and_resumed_and_a_waiting_job_cancelled(
-    page: Page, start_worker: Start, queue: Queue, files: Storage
-) -> None:
+@pytest.fixture
+def two_workers(start_worker: Start, tmp_path: Path) -> Iterator[None]:
+    """Workers that share nothing but the servers: each has a data folder of its own."""
     start_worker()
+    (tmp_path / "other").mkdir()
+    other = worker_process(tmp_path / "other")
+    wait_until(lambda: "worker started" in worker_log(tmp_path / "other"), 20, "the other worker's start")
+    yield
+    other.kill()
+    other.wait()
+
+
+def test_the_queue_is_paused_and_resumed_for_workers_on_two_data_folders_and_a_waiting_job_cancelled(
+    page: Page, two_workers: None, queue: Queue, files: Storage
+) -> None:
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("#state")).to_have_text("Paused")
     job_id, unwanted = submit(queue, files, SAMPLE), submit(queue, files, SAMPLE, "unwanted.txt")
-    time.sleep(2 * LEASE)  # two rounds of the worker's loop, in which nothing may start: there is no event to wait for
-    assert queue.whereabouts([job_id]) == [NORMAL]
+    time.sleep(2 * LEASE)  # two rounds of the workers' loops, in which nothing may start: there is no event to wait for
+    assert queue.whereabouts([job_id, unwanted]) == [NORMAL, NORMAL]
     place(page, "waiting")
     row(page, "#jobs", "unwanted.txt").get_by_role("button", name="Cancel").click()
     expect(page.locator("#jobs tbody tr")).to_have_count(1)
