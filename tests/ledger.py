@@ -65,7 +65,7 @@ class InlineWorker(Worker):
             case "transient", 1, _:
                 raise storage.Transient("the first attempt fails")
             case "cancel", _, _:
-                assert self.queue.cancel(job.id) == "cancelling"
+                self.queue.cancel(job.id)  # "cancelling", unless this worker was stalled and another has the job
             case "stop", _, 1 if self.victim:
                 os.kill(os.getpid(), signal.SIGTERM)
         self.queue._next_look = 0.0

@@ -26,12 +26,14 @@ ROOT = Path(__file__).parent.parent
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], seconds: float, what: str) -> T:
-    """Wait until a condition holds; what it then gives. Fails after so many seconds, naming what did not come.
+def patience(seconds: float) -> float:
+    """How long something may take that takes at most so many seconds by itself: thrice that among other tests."""
+    return seconds * (3 if "PYTEST_XDIST_WORKER" in os.environ else 1)
 
-    Where several tests run at once it has three times as long.
-    """
-    deadline = time.monotonic() + seconds * (3 if "PYTEST_XDIST_WORKER" in os.environ else 1)
+
+def wait_until(condition: Callable[[], T], seconds: float, what: str) -> T:
+    """Wait until a condition holds; what it then gives. Fails after so many seconds, naming what did not come."""
+    deadline = time.monotonic() + patience(seconds)
     while not (value := condition()):
         if time.monotonic() > deadline:
             pytest.fail(f"{what} did not come within {seconds} seconds")

@@ -24,6 +24,7 @@ from tests.support import (
     command_line,
     descendants,
     find_free_port,
+    patience,
     running_dev,
     start_dev,
     start_service,
@@ -104,7 +105,7 @@ def test_two_instances_at_once_do_not_disturb_each_other_and_leave_no_process(tm
             before = time.monotonic()
             process.send_signal(number)
             assert process.wait(20) == 0
-            assert time.monotonic() - before < 10
+            assert time.monotonic() - before < patience(10)
             assert alive(started) == {}
             assert not (folder / "env").exists()
             if process is both[0]:
@@ -116,7 +117,7 @@ def test_what_was_queued_goes_on_at_the_next_start_which_is_ready_within_10_seco
         jobs = [upload(first.url, SAMPLE * copies) for copies in (20, 1, 1)]
         wait_until(lambda: status(first.url, jobs[0])["status"] == "processing", 20, "the first job's start")
     with start_service(tmp_path / "data") as second:
-        assert second.seconds < 10
+        assert second.seconds < patience(10)
         assert second.env == first.env, "links in queued jobs would lead nowhere"
         for job in jobs:
             wait_until(lambda job=job: completed(second.url, job), 60, "the cards")  # type: ignore[misc]
@@ -132,7 +133,7 @@ def test_kill_9_of_dev_py_leaves_no_process_and_nothing_in_the_way_of_the_next_s
         first.process.wait()
         wait_until(lambda: not alive(started), 5, "the end of all processes")
     with start_service(tmp_path / "data", port=int(first.url.rpartition(":")[2])) as second:
-        assert second.seconds < 10
+        assert second.seconds < patience(10)
         assert second.env == first.env
         assert status(second.url, job)["status"] in ("queued", "processing", "completed")
 
@@ -151,7 +152,7 @@ def test_a_process_that_is_killed_is_started_again_within_2_seconds(stack: Servi
         return victim not in others and any(part in command for command in others.values())
 
     wait_until(replaced, 5, "its successor")
-    assert time.monotonic() - killed < 2
+    assert time.monotonic() - killed < patience(2)
     job = upload(stack.url, SAMPLE)
     wait_until(lambda: completed(stack.url, job), 60, "the cards")
 
@@ -168,7 +169,7 @@ def test_a_redis_that_is_killed_is_back_within_2_seconds_with_all_it_acknowledge
             return None
 
         assert wait_until(answer, 5, "its answer") == b"yes"
-        assert time.monotonic() - killed < 2
+        assert time.monotonic() - killed < patience(2)
 
 
 def test_a_process_that_dies_again_and_again_is_started_once_a_second_and_said_once(

@@ -21,7 +21,7 @@ import dev
 from queue_lib import NORMAL, Queue
 from storage import Storage
 from tests.redis_tools import blocked_clients
-from tests.support import descendants, wait_until
+from tests.support import descendants, patience, wait_until
 from tests.worker_tools import (
     LEASE,
     SAMPLE,
@@ -96,7 +96,7 @@ def test_sigterm_gives_a_job_back_at_once_and_the_attempt_is_not_counted(
     job_id = submit(queue, files, long_document(200_000))
     the_child(worker)
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(timeout=3) == 0
+    assert worker.wait(timeout=patience(3)) == 0
     assert db.hmget(f"job:{job_id}", "at", "run", "attempts", "status") == [NORMAL, "1", "0", "queued"]
     start_worker()
     assert ended(queue, job_id)["status"] == "completed"
@@ -124,7 +124,7 @@ def test_a_job_that_does_not_fit_in_the_grace_is_given_back_when_it_is_over_and_
     told = time.monotonic()
     for _ in range(2):
         worker.send_signal(signal.SIGTERM)
-    assert worker.wait(timeout=5) == 0
+    assert worker.wait(timeout=patience(5)) == 0
     assert time.monotonic() - told > 1.4
     assert not running([child])
     assert db.hmget(f"job:{job_id}", "at", "run", "attempts", "status") == [NORMAL, "1", "0", "queued"]
@@ -174,7 +174,7 @@ def test_when_four_of_five_workers_are_told_to_go_the_fifth_does_all_that_is_lef
     for worker in workers[:4]:
         worker.send_signal(signal.SIGTERM)
     for worker in workers[:4]:
-        assert worker.wait(5) == 0
+        assert worker.wait(patience(5)) == 0
     for job_id in jobs:
         assert ended(queue, job_id)["status"] == "completed"
         assert db.hget(f"job:{job_id}", "attempts") == "1"
