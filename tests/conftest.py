@@ -100,5 +100,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files come first, so that pytest-xdist's processes end together."""
-    first = ("test_crash", "test_hostile", "test_outages", "test_worker", "test_cost", "test_dev", "test_network")
+    first = (
+        *("test_crash", "test_hostile", "test_outages", "test_worker", "test_cost", "test_slow", "test_dev"),
+        *("test_network", "test_monitoring", "test_dashboard", "test_session", "test_spec_page", "test_child"),
+    )
     items.sort(key=lambda item: first.index(item.path.stem) if item.path.stem in first else len(first))

@@ -91,6 +91,8 @@ def test_a_job_that_fails_is_retried_and_given_up_has_five_lines_at_most_and_eac
     start_worker()
     assert ended(queue, job_id)["status"] == "failed"
     assert ended(queue, refused)["status"] == "failed"
+    for end in ("job given up", "job failed"):
+        wait_until(lambda end=end: end in worker_log(tmp_path), 10, f"{end!r} in the log")  # type: ignore[misc]
     events = lines_of(worker_log(tmp_path), job_id)
     assert [event["message"] for event in events] == ["job will be retried", "job will be retried", "job given up"]
     assert len(events) < MOST_LINES, "its upload has one as well"

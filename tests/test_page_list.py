@@ -15,7 +15,7 @@ from queue_lib import Queue
 from storage import Storage
 from tests.page_tools import SAMPLE, choose, remember_job, row, saved_jobs, serving, wait_for
 from tests.queue_tools import make_queue, take
-from tests.support import Service
+from tests.support import Service, wait_until
 from tests.test_auth import token
 
 CARD = {"id": "1", "word": "aquifer", "meaning": "water in the ground"}
@@ -123,7 +123,7 @@ def test_a_running_job_is_cancelling_until_its_worker_has_let_it_go(waiting: Pag
     waiting.get_by_role("button", name="Cancel").click()
     expect(waiting.locator(".note")).to_have_text("Cancelling")
     expect(waiting.get_by_role("button", name="Cancel")).to_be_hidden()
-    assert queue.look_after(job, 50, "phrases") == "cancel"
+    wait_until(lambda: queue.look_after(job, 50, "phrases") == "cancel", 10, "the wish")
     assert queue.bury(job, "Cancelled")
     wait_for(row(waiting, SAMPLE.name), "cancelled")
 
