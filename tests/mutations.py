@@ -196,8 +196,8 @@ MUTATIONS = [
     ),
     Mutation(
         "each run saves its result over the last one's", "storage.py",
-        "results.insert_one({**result, \"_id\": job_id, \"userId\": user, \"savedAt\": _milliseconds()})",
-        "results.replace_one({\"_id\": job_id}, {**result, \"userId\": user}, upsert=True)",
+        "results.insert_one(record)",
+        "results.replace_one({\"_id\": job_id}, record, upsert=True)",
         CRASH + "test_a_result_that_was_saved_before_its_worker_died_stands",
     ),
     Mutation(
