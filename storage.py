@@ -386,7 +386,7 @@ class Storage:
             for kind in (jobs, results):
                 self._expire(kind)
 
-    def _expire(self, kind: "Records[dict[str, Any]]") -> None:
+    def _expire(self, kind: Records[dict[str, Any]]) -> None:
         """The index by which MongoDB deletes records. Made anew, as Atlas' readWrite may not change one (collMod)."""
         there = kind.index_information().get("keptSince_1")
         if there is not None and there.get("expireAfterSeconds") != self._keep:
