@@ -8,8 +8,8 @@ WORKDIR /app
 
 # Before the code: a change of the code does not install everything again.
 COPY requirements.txt requirements-ocr.txt .
-# The language data of text recognition; the library itself is in the wheel.
-RUN apt-get update && apt-get install -y --no-install-recommends tesseract-ocr-eng && rm -rf /var/lib/apt/lists/*
+# The CAs by which Redis and MongoDB are known; the language data of text recognition, whose library is in the wheel.
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates tesseract-ocr-eng && rm -rf /var/lib/apt/lists/*
 RUN pip install --no-cache-dir -r requirements.txt -r requirements-ocr.txt
 
 COPY . .

@@ -166,14 +166,20 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
 
     polls = Polls(float(os.environ.get("POLLS_PER_SECOND", "5")))
 
+    def caller() -> str | None:
+        """Whose jobs are asked for, if that is known."""
+        return g.caller.acts_for(request.args.get("userId", "")) or None
+
     def known(job_id: str) -> dict[str, Any]:
         """A job of the caller's as the wire shows it; of others and unknown ones the same is asked, and answered."""
         status = None
         if JOB_ID.fullmatch(job_id):
-            whose = g.caller.acts_for(request.args.get("userId", "")) or None
-            status = queue.status(job_id, whose) or files.status(job_id, whose)
+            status = queue.status(job_id, caller()) or files.status(job_id, caller())
         if status is None:
             raise job_not_found()
+        untold = status["status"] == "completed" and "result" not in status  # too long for Redis, or never there
+        if untold and (result := files.result(job_id, caller())):
+            status["result"] = result
         return status
 
     @app.get("/api/job-status/<path:job_id>")
@@ -226,7 +232,7 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
     @app.get("/api/jobs/<job_id>/file")
     def job_file(job_id: str) -> dict[str, Any]:
         known(job_id)
-        record = files.record(job_id)
+        record = files.record(job_id, caller())
         if record is None or not files.has(key := files.upload_key(record["userId"], job_id)):
             raise coded(Gone(storage.GONE), "file_gone")
         return {"url": files.person_link(key, record["fileName"]), "expiresIn": storage.SHORT_LINK}
@@ -234,7 +240,7 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
     @app.post("/api/jobs/<job_id>/cancel")
     def cancel_job(job_id: str) -> dict[str, str]:
         status, outcome = known(job_id), queue.cancel(job_id)
-        user = files.owner(job_id)
+        user = caller() or files.owner(job_id)
         if outcome == "unknown" and user is not None and status["status"] == "queued":
             outcome = "cancelled"  # Redis forgot it, and its record would bring it back
         if outcome not in ("cancelled", "cancelling"):
@@ -247,20 +253,20 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
     @app.post("/api/jobs/<job_id>/retry")
     def retry_job(job_id: str) -> dict[str, str]:
         status = known(job_id)
-        user = files.owner(job_id)
+        user = caller() or files.owner(job_id)
         if status["status"] != "failed" or queue.whereabouts([job_id]) != ["dead"]:
             raise coded(Conflict("Only a job that has failed can be tried again, within a few days."), "job_not_failed")
         if user is None or not files.has(files.upload_key(user, job_id)):
             raise coded(Gone(storage.GONE), "file_gone")
         queue.ration(user, 0)  # it is work like an upload
-        files.reopen_jobs([job_id])  # first: should we die here, a worker writes the failure down again
+        files.reopen_jobs([job_id], user)  # first: should we die here, a worker writes the failure down again
         queue.requeue(job_id)
         return {"jobId": job_id, "status": "queued"}
 
     @app.delete("/api/jobs/<job_id>")
     def delete_job(job_id: str) -> tuple[str, int]:
         was_open = known(job_id)["status"] not in ("completed", "failed")
-        user = files.owner(job_id)
+        user = caller() or files.owner(job_id)
         queue.forget([job_id])
         if user is not None:
             files.forget(user, [job_id])

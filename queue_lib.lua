@@ -502,12 +502,14 @@ function verbs.reject(id, raw, reason)
   return 'ok'
 end
 
--- Valid for the newest run wherever the job is by now, even dead: its result is saved already.
+-- Valid for the newest run wherever the job is by now, even dead: its result is saved already. result: '' for one that
+-- is too long for Redis.
 function verbs.finish(id, run, result, figures)
   local job = load(id)
   if not job.at or job.run ~= tonumber(run) then return 'lost' end
   if job.at == 'done' then return 'ok' end
-  save(job, 'at', 'done', 'status', 'completed', 'progress', '100', 'stage', 'done', 'result', result)
+  save(job, 'at', 'done', 'status', 'completed', 'progress', '100', 'stage', 'done')
+  if result ~= '' then save(job, 'result', result) end
   take_out(job)
   undead(job)
   redis.call('HDEL', 'job:' .. id, 'error', 'group')

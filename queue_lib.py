@@ -46,6 +46,7 @@ import os
 import random
 import re
 import secrets
+import ssl
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -66,6 +67,7 @@ PRIORITIES = {"high": 2, "normal": 1, "low": 0}  # the numbers are the specifica
 DEAD, PAUSED = NORMAL + ":dead", NORMAL + ":paused"
 WIRE_FIELDS = ("status", "progress", "stage", "createdAt", "result", "error")
 NO_JOB = "This entry of the queue names no job; it is kept here as it came."
+MOST_RESULT = 8 << 20  # bytes: Upstash takes requests of up to 10 MB
 GIVEN_UP = "Docdeck failed to process this document {attempts} times. Please try again later."
 
 # Whatever Redis answers but what was asked for (gone, loading, read-only, out of memory, disk full, busy with a script)
@@ -96,6 +98,10 @@ class TooMany(Full):
         self.name, self.most, self.window, self.seconds = name, most, window, seconds
 
 
+class WrongCertificate(redis.ConnectionError):
+    """Nobody whom this machine trusts has signed Redis' certificate, or it is another server's, or too old."""
+
+
 class Accepted(NamedTuple):
     """The job that stands for what was enqueued, and whether this call made it."""
 
@@ -111,7 +117,13 @@ class Client(redis.Redis):
     def execute_command(self, *arguments: Any, **options: Any) -> Any:
         """One command more."""
         self.sent += 1
-        return super().execute_command(*arguments, **options)
+        try:
+            return super().execute_command(*arguments, **options)
+        except redis.ConnectionError as error:
+            if isinstance(error.__context__, ssl.SSLCertVerificationError):
+                why = error.__context__.verify_message
+                raise WrongCertificate(f"Redis' certificate is not trusted: {why.rstrip('.')}") from error
+            raise
 
 
 @dataclass(frozen=True)
@@ -530,7 +542,7 @@ class Queue:
             "fileName": str(payload.get("fileName", "")),
             "status": _status(stored),
             "error": stored.get("error", ""),
-            "result": stored.get("result", "{}"),
+            "result": stored.get("result", ""),
             "deliveries": json.loads(stored.get("deliveries", "[]")),
         }
 
@@ -546,8 +558,12 @@ class Queue:
     # Ends of a run: True if it counted, False if the job was no longer this run's -----------------------------------
 
     def finish(self, job: Job, result: str, figures: Figures = None) -> bool:
-        """Done: the result, JSON, becomes a field of the hash. Counts for the newest run wherever the job is by now."""
-        return self._settle(job, "finish", result, json.dumps(figures or {}))
+        """Done: the result, JSON, becomes a field of the hash; one that is longer than MOST_RESULT does not.
+
+        Counts for the newest run wherever the job is by now.
+        """
+        short = len(result.encode(errors="surrogateescape")) <= MOST_RESULT
+        return self._settle(job, "finish", result if short else "", json.dumps(figures or {}))
 
     def retry(
         self, job: Job, cause: str, delay: float | None = None, group: str = "", figures: Figures = None

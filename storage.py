@@ -6,6 +6,7 @@ cannot be had now) and `Refused` (it never will be; the text is a sentence for t
 """
 
 import contextlib
+import datetime
 import json
 import os
 import re
@@ -16,10 +17,12 @@ from typing import IO, Any
 from urllib.parse import quote, unquote, urlsplit
 
 import boto3
+import bson
 import pymongo
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.collection import Collection as Records
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
 import outbound
 from outbound import Refused, Transient
@@ -28,6 +31,14 @@ MAX_FILE = 50 * 1024 * 1024
 SHORT_LINK = 900  # seconds, for links that people are given
 LINK_SECONDS = 7 * 86400  # the longest that S3 and R2 sign for: a link has to outlive any backlog
 FETCH_SECONDS = 600
+WEEK = 7 * 86400
+MAX_RECORD = 12 << 20  # bytes of BSON, of which MongoDB takes 16 MB: a longer result is a file in the bucket
+
+# What a record looks like. The number is raised when code of an earlier one would misread it, and not for a new field.
+# Code meets a later one in a rolling deployment, or after one was taken back: it does not read it, and leaves it alone.
+SCHEMA = 1
+OURS = {"_id", "userId", "schema", "savedAt", "keptSince"}  # of a result's fields, those that are no part of it
+READABLE = {"schema": {"$not": {"$gt": SCHEMA}}}  # those from before there were numbers as well
 
 TOO_LARGE = "File too large (max 50MB)"
 GONE = "The uploaded file is no longer there. Please upload it again."
@@ -45,7 +56,11 @@ class Storage:
     """One bucket and one database. Safe to share between threads; build it after a fork, never before.
 
     pool: connections to each. answer: seconds that MongoDB has for an answer. silence: seconds for which the bucket may
-    say nothing; one that takes in ten files of 50 MB at once is silent for a while.
+    say nothing; one that takes in ten files of 50 MB at once is silent for a while. keep: seconds after its end for
+    which a job's record and result are kept; None for ever.
+
+    MongoDB may be sharded by a hash of userId: a query that names the user asks one shard, and one that cannot is said
+    to cross them all. A job's `_id` is unique by itself, as an index sees to it among the records of one user only.
     """
 
     def __init__(
@@ -57,10 +72,11 @@ class Storage:
         pool: int = 10,
         answer: float = 10,
         silence: float = 20,
+        keep: int | None = None,
     ) -> None:
         self.bucket, self._allowed = bucket, outbound.allowed_hosts()
         self._cdn = os.environ.get("FILES_CDN_URL", "")
-        self._endpoint = endpoint
+        self._endpoint, self._keep = endpoint, keep
         # R2 refuses the checksum trailers that boto3 sends by default, and knows one region.
         config = Config(
             request_checksum_calculation="when_required",
@@ -85,8 +101,12 @@ class Storage:
         missing = [name for name in ("S3_BUCKET", "MONGODB_URI") if not os.environ.get(name)]
         if missing:
             raise SystemExit(f"Set {' and '.join(missing)}: README.md has the table of variables.")
+        keep = int(os.environ.get("RESULT_TTL") or 0) or None
+        others = max(float(os.environ.get("JOB_TTL") or WEEK), float(os.environ.get("FILE_TTL") or WEEK))
+        if keep is not None and not others <= keep < 1 << 31:
+            raise SystemExit("RESULT_TTL must not be less than JOB_TTL or FILE_TTL (604800 each, if not set).")
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3")
-        return cls(os.environ["S3_BUCKET"], os.environ["MONGODB_URI"], endpoint=endpoint, **settings)
+        return cls(os.environ["S3_BUCKET"], os.environ["MONGODB_URI"], endpoint=endpoint, keep=keep, **settings)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -106,6 +126,22 @@ class Storage:
     def upload_key(user: str, job_id: str) -> str:
         """Where the upload of a user's job is."""
         return f"documents/{quote(user, safe='')}/{job_id}"
+
+    @staticmethod
+    def result_key(user: str, job_id: str) -> str:
+        """Where the result of a user's job is, if MongoDB does not take it."""
+        return f"results/{quote(user, safe='')}/{job_id}"
+
+    def _put_once(self, key: str, body: bytes) -> bool:
+        """Store a file unless there is one; whether it was stored."""
+        with _s3_errors():
+            try:
+                self._s3.put_object(Bucket=self.bucket, Key=key, Body=body, IfNoneMatch="*")
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "PreconditionFailed":
+                    raise
+                return False
+        return True
 
     def link(self, key: str) -> str:
         """An address that anybody can GET for seven days, so that a worker without our credentials can, too."""
@@ -215,6 +251,7 @@ class Storage:
         record = {
             "_id": payload["jobId"],
             "userId": payload["userId"],
+            "schema": SCHEMA,
             "fileName": payload["fileName"],
             "size": size,
             "status": status,
@@ -227,39 +264,42 @@ class Storage:
             self._database.jobs.insert_one(record)
 
     def record(self, job_id: str, user: str | None = None) -> dict[str, Any] | None:
-        """What `create_job` wrote; None if it is unknown, or not the user's."""
+        """What `create_job` wrote; None if it is unknown, or not the user's. Crosses shards without a user."""
         with _mongo_errors():
-            return self._database.jobs.find_one({"_id": job_id} if user is None else {"_id": job_id, "userId": user})
+            return _readable(self._database.jobs.find_one(_whose(job_id, user)))
 
     def same_result(self, user: str, digest: str) -> str | None:
         """The completed job of a user's whose document and options had this digest."""
         whose = {"options.digest": digest, "userId": user, "status": "completed"}
         with _mongo_errors():
             found = self._database.jobs.find_one(whose, {"_id": 1})
-        return None if found is None else str(found["_id"])
+            there = found and self._database.results.find_one({"_id": found["_id"], "userId": user}, {"_id": 1})
+        return str(there["_id"]) if there else None
 
-    def set_status(self, job_id: str, status: str, size: int) -> None:
+    def set_status(self, job_id: str, user: str, status: str, size: int) -> None:
         """A job's upload is there, and may be enqueued; or not yet, after all."""
         with _mongo_errors():
-            self._database.jobs.update_one({"_id": job_id}, {"$set": {"status": status, "size": size}})
+            self._database.jobs.update_one(_whose(job_id, user), {"$set": {"status": status, "size": size}})
 
-    def delete_job(self, job_id: str) -> None:
+    def delete_job(self, job_id: str, user: str) -> None:
         """Forget a job that was never enqueued."""
         with _mongo_errors():
-            self._database.jobs.delete_one({"_id": job_id})
+            self._database.jobs.delete_one(_whose(job_id, user))
 
     def status(self, job_id: str, user: str | None = None) -> dict[str, Any] | None:
-        """What `Queue.status` says, for when Redis has forgotten a job; None for an unknown one, or not the user's."""
-        whose = {"_id": job_id} if user is None else {"_id": job_id, "userId": user}
+        """What `Queue.status` says, for when Redis has forgotten a job; None for an unknown one, or not the user's.
+
+        None as well for a job whose result is no longer kept. Crosses shards without a user.
+        """
+        whose = _whose(job_id, user)
         with _mongo_errors():
-            record = self._database.jobs.find_one({**whose, "status": {"$ne": "uploading"}}) or {}
-            result = self._database.results.find_one(whose)
-        created = record.get("createdAt") or (result or {}).get("savedAt")
-        if created is None:
+            record = _readable(self._database.jobs.find_one({**whose, "status": {"$ne": "uploading"}})) or {}
+            saved = self._database.results.find_one(whose)
+        created = record.get("createdAt") or (saved or {}).get("savedAt")
+        if (result := self._text(saved)) is not None:
+            return {"status": "completed", "progress": "100", "stage": "done", "createdAt": created, "result": result}
+        if created is None or record.get("status") not in ("queued", "failed"):
             return None
-        if result is not None:
-            told = json.dumps(_plain(result), ensure_ascii=False)
-            return {"status": "completed", "progress": "100", "stage": "done", "createdAt": created, "result": told}
         if record["status"] == "failed":
             return {"status": "failed", "progress": "0", "createdAt": created, "error": record["error"]}
         return {"status": "queued", "progress": "0", "stage": "queued", "createdAt": created}
@@ -271,12 +311,14 @@ class Storage:
             created, job_id = before
             query["$or"] = [{"createdAt": {"$lt": created}}, {"createdAt": created, "_id": {"$lt": job_id}}]
         names = ("fileName", "size", "status", "createdAt", "endedAt", "error")
+        fields = dict.fromkeys((*names, "schema"), 1)
         with _mongo_errors():
-            found = self._database.jobs.find(query, dict.fromkeys(names, 1)).sort([("createdAt", -1), ("_id", -1)])
-            return [{"jobId": job["_id"], **{n: job[n] for n in names if n in job}} for job in found.limit(most)]
+            found = self._database.jobs.find(query, fields).sort([("createdAt", -1), ("_id", -1)]).limit(most)
+            records = [_readable(record) or {} for record in found]
+        return [{"jobId": job["_id"], **{n: job[n] for n in names if n in job}} for job in records]
 
     def owner(self, job_id: str) -> str | None:
-        """Whose a job is, by its record or its result."""
+        """Whose a job is, by its record or its result. Crosses shards."""
         with _mongo_errors():
             for kind in (self._database.jobs, self._database.results):
                 if found := kind.find_one({"_id": job_id}, {"userId": 1}):
@@ -291,27 +333,36 @@ class Storage:
                     return found
         return []
 
-    def reopen_jobs(self, job_ids: Sequence[str]) -> None:
-        """Jobs that failed are tried again."""
+    def reopen_jobs(self, job_ids: Sequence[str], user: str | None = None) -> None:
+        """Jobs that failed are tried again. Crosses shards without a user."""
         with _mongo_errors():
-            failed = {"_id": {"$in": list(job_ids)}, "status": "failed"}
-            anew = {"$set": {"status": "queued"}, "$unset": {"error": 1, "endedAt": 1}}
-            self._database.jobs.update_many(failed, anew)
+            failed = {**_whose({"$in": list(job_ids)}, user), "status": "failed"}
+            gone = dict.fromkeys(("error", "endedAt", "swept", "keptSince"), 1)
+            self._database.jobs.update_many(failed, {"$set": {"status": "queued"}, "$unset": gone})
 
     def forget(self, user: str, job_ids: Sequence[str]) -> None:
         """Delete the uploads, results and records of jobs: the records last, so that it can be done again."""
         for job_id in job_ids:
             self.delete(self.upload_key(user, job_id))
+            self.delete(self.result_key(user, job_id))
         with _mongo_errors():
             for kind in (self._database.results, self._database.jobs):
                 kind.delete_many({"_id": {"$in": list(job_ids)}, "userId": user})
 
     def save_result(self, job_id: str, user: str, result: Mapping[str, Any]) -> bool:
-        """Save a job's result once; False if one was saved already, by an earlier run: then that one stands."""
+        """Save a job's result once; False if one was saved already, by an earlier run: then that one stands.
+
+        One that MongoDB does not take goes into the bucket, before its record: no record is without its file.
+        """
+        now, new = _milliseconds(), True
+        saved = {"_id": job_id, "userId": user, "schema": SCHEMA, "savedAt": now}
+        record: dict[str, Any] = {**result, **saved, "keptSince": _date(now)}
+        if len(bson.encode(record)) > MAX_RECORD:
+            record = {**saved, "file": self.result_key(user, job_id)}  # which MongoDB must not forget: `sweep` does
+            new = self._put_once(record["file"], json.dumps(result, ensure_ascii=False).encode())
         with _mongo_errors():
             try:
-                self._database.results.insert_one({**result, "_id": job_id, "userId": user, "savedAt": _milliseconds()})
-                new = True
+                self._database.results.insert_one(record)
             except DuplicateKeyError:
                 new = False
             self._close(job_id, user, {"status": "completed"})
@@ -323,51 +374,86 @@ class Storage:
             self._close(job_id, user, {"status": "failed", "error": reason})
 
     def prepare(self) -> None:
-        """Make the indexes; those that are there are left as they are."""
+        """Make the indexes; those that are there are left as they are, but for that of RESULT_TTL, which follows it."""
+        jobs, results = self._database.jobs, self._database.results
         with _mongo_errors():
-            self._database.jobs.create_index([("status", 1), ("createdAt", 1)])
-            self._database.jobs.create_index([("userId", 1), ("createdAt", -1), ("_id", -1)])
-            self._database.jobs.create_index("options.digest", sparse=True)
-            self._database.jobs.create_index("endedAt", sparse=True)
-            self._database.results.create_index("userId")
+            jobs.create_index([("status", 1), ("createdAt", 1)])
+            jobs.create_index([("userId", 1), ("createdAt", -1), ("_id", -1)])
+            jobs.create_index("options.digest", sparse=True)
+            jobs.create_index([("swept", 1), ("endedAt", 1)])
+            results.create_index("userId")
+            results.create_index("file", sparse=True)
+            for kind in (jobs, results):
+                self._expire(kind)
+
+    def _expire(self, kind: Records[dict[str, Any]]) -> None:
+        """The index by which MongoDB deletes records. Made anew, as Atlas' readWrite may not change one (collMod)."""
+        there = kind.index_information().get("keptSince_1")
+        if there is not None and there.get("expireAfterSeconds") != self._keep:
+            try:
+                kind.drop_index("keptSince_1")
+            except OperationFailure as error:
+                if error.code != 27:  # IndexNotFound: another process was quicker
+                    raise
+        if self._keep is not None:
+            kind.create_index("keptSince", expireAfterSeconds=self._keep)
 
     def waiting_jobs(self, older_than: float, younger_than: float) -> Iterator[dict[str, Any]]:
-        """The records that say "queued", of an age between the two: `_id`, `userId`, `payload`, `options`, `key`."""
+        """The records that say "queued", of an age between the two: `_id`, `userId`, `payload`, `options`, `key`.
+
+        Crosses shards.
+        """
         now = _milliseconds()
         ages = {"$lt": now - int(older_than * 1000), "$gt": now - int(younger_than * 1000)}
         fields = {"userId": 1, "payload": 1, "options": 1, "key": 1}
         with _mongo_errors():
-            yield from self._database.jobs.find({"status": "queued", "createdAt": ages}, fields)
+            yield from self._database.jobs.find({"status": "queued", "createdAt": ages, **READABLE}, fields)
 
     def sweep(self, older_than: float) -> Iterator[str]:
-        """Delete the uploads of jobs that ended so many seconds ago, and what was begun a day ago and never completed.
+        """Delete the uploads of jobs that ended so many seconds ago, and what was begun a day ago and never completed;
+        and results in the bucket that are to be kept no longer. MongoDB deletes a record when its upload is gone.
 
-        Gives each job's id when that is done.
+        Gives each job's id when that is done. Crosses shards.
         """
-        now = _milliseconds()
-        ended = {"endedAt": {"$lt": now - int(older_than * 1000)}, "swept": {"$ne": True}}
-        begun = {"status": "uploading", "createdAt": {"$lt": now - 86_400_000}}
+        now, jobs = _milliseconds(), self._database.jobs
+        ended = {"swept": None, "endedAt": {"$lt": now - int(older_than * 1000)}, **READABLE}
+        begun = {"status": "uploading", "createdAt": {"$lt": now - 86_400_000}, **READABLE}
         with _mongo_errors():
             for query in (ended, begun):
-                for job in list(self._database.jobs.find(query, {"userId": 1}).limit(1000)):
+                for job in list(jobs.find(query, {"userId": 1, "endedAt": 1}).limit(1000)):
                     self.delete(self.upload_key(job["userId"], job["_id"]))
+                    whose = _whose(job["_id"], job["userId"])
                     if query is ended:
-                        self._database.jobs.update_one({"_id": job["_id"]}, {"$set": {"swept": True}})
+                        jobs.update_one(whose, {"$set": {"swept": True, "keptSince": _date(job["endedAt"])}})
                     else:
-                        self._database.jobs.delete_one({"_id": job["_id"], "status": "uploading"})
+                        jobs.delete_one({**whose, "status": "uploading"})
                     yield job["_id"]
+            if self._keep is not None:
+                old = {"file": {"$gt": ""}, "savedAt": {"$lt": now - self._keep * 1000}, **READABLE}
+                for result in list(self._database.results.find(old, {"userId": 1}).limit(1000)):
+                    self.forget(result["userId"], [result["_id"]])
+                    yield result["_id"]
 
     def _close(self, job_id: str, user: str, end: dict[str, str]) -> None:
         # Without an upsert: a job that was pushed by somebody else has no record, and needs none.
         # A job that is completed stays so: a run that lost its job may not know.
-        record = {"_id": job_id, "userId": user, "status": {"$ne": "completed"}}
+        record = {**_whose(job_id, user), "status": {"$ne": "completed"}}
         self._database.jobs.update_one(record, {"$set": {**end, "endedAt": _milliseconds()}})
 
-    def result(self, job_id: str) -> dict[str, Any] | None:
-        """The saved result of a job, as `save_result` got it."""
+    def result(self, job_id: str, user: str | None = None) -> str | None:
+        """The saved result of a job as JSON; None if there is none. Crosses shards without a user."""
         with _mongo_errors():
-            found = self._database.results.find_one({"_id": job_id})
-        return None if found is None else _plain(found)
+            return self._text(self._database.results.find_one(_whose(job_id, user)))
+
+    def _text(self, saved: dict[str, Any] | None) -> str | None:
+        """The result that a record holds, or names."""
+        if (saved := _readable(saved)) is None:
+            return None
+        if "file" not in saved:
+            return json.dumps({name: told for name, told in saved.items() if name not in OURS}, ensure_ascii=False)
+        with contextlib.suppress(Refused), _s3_errors():  # its job is being deleted just now: first goes the file
+            return str(self._s3.get_object(Bucket=self.bucket, Key=saved["file"])["Body"].read(), "utf-8")
+        return None
 
     # Readiness ------------------------------------------------------------------------------------------------------
 
@@ -438,10 +524,22 @@ def _mongo_errors() -> Iterator[None]:
         raise Unavailable(f"MongoDB does not answer: {type(error).__name__}") from error
 
 
-def _plain(result: Mapping[str, Any]) -> dict[str, Any]:
-    """A saved result as `save_result` got it."""
-    return {name: value for name, value in result.items() if name not in ("_id", "userId", "savedAt")}
+def _whose(job_id: str | Mapping[str, Any], user: str | None) -> dict[str, Any]:
+    """The filter of a job's record. With its user, one shard is asked."""
+    return {"_id": job_id} if user is None else {"_id": job_id, "userId": user}
+
+
+def _readable(record: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A record, unless it has another shape than this code knows."""
+    if record is not None and record.get("schema", 0) > SCHEMA:
+        raise Unavailable(f"a record has schema {record['schema']}: it needs a later version than this one, {SCHEMA}")
+    return record
 
 
 def _milliseconds() -> int:
     return int(time.time() * 1000)
+
+
+def _date(milliseconds: int) -> datetime.datetime:
+    """A moment as MongoDB's indexes that delete want it."""
+    return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC)

@@ -94,10 +94,10 @@ class Uploads:
             taken = self.queue.enqueue(payload, options, idempotency_key, size)
         except queue_lib.Full as error:
             self.closed.close(user, error)
-            self.withdraw(key, job_id)
+            self.withdraw(key, payload)
             raise
         if taken.job_id != job_id:
-            self.withdraw(key, job_id)
+            self.withdraw(key, payload)
         else:
             log("job queued", job_id=job_id, user_id=user, request_id=g.request_id, bytes=size)
         return answer(taken.job_id)
@@ -136,13 +136,13 @@ class Uploads:
         except storage.Refused:
             raise coded(Conflict("The file is not there yet: PUT it first."), "not_uploaded") from None
         if size > MAX_FILE or not looks_like_a_document(head):
-            self.withdraw(key, job_id)
+            self.withdraw(key, record["payload"])
             raise BadRequest(TOO_LARGE if size > MAX_FILE else NO_DOCUMENT)
-        self.files.set_status(job_id, "queued", size)  # first: should we die here, a worker enqueues it
+        self.files.set_status(job_id, user, "queued", size)  # first: should we die here, a worker enqueues it
         try:
             taken = self.queue.enqueue(record["payload"], record["options"])
         except queue_lib.Full:
-            self.files.set_status(job_id, "uploading", size)
+            self.files.set_status(job_id, user, "uploading", size)
             raise
         if taken.new:
             log("job queued", job_id=job_id, user_id=user, request_id=g.request_id, bytes=size)
@@ -168,14 +168,14 @@ class Uploads:
             return None
         return {"jobId": job_id, "status": "completed", "message": "This document is done already"}
 
-    def withdraw(self, key: str, job_id: str | None = None) -> None:
+    def withdraw(self, key: str, payload: dict[str, Any] | None = None) -> None:
         """Nobody has been given this jobId: its file, and its record if it was written, are of no use."""
         try:
             self.files.delete(key)
-            if job_id is not None:
-                self.files.delete_job(job_id)
+            if payload is not None:
+                self.files.delete_job(payload["jobId"], payload["userId"])
         except (storage.Unavailable, storage.Transient) as error:
-            log("an upload without a job was left behind", "warning", job_id=job_id, key=key, error=str(error))
+            log("an upload without a job was left behind", "warning", key=key, error=str(error))
 
 
 def answer(job_id: str) -> dict[str, str]:

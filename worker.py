@@ -157,6 +157,8 @@ class Worker:
                     self.handle(job)
             except queue_lib.WrongPassword as error:
                 sys.exit(f"Redis refuses our password: {error}. Check UPSTASH_REDIS_URL.")
+            except queue_lib.WrongCertificate as error:
+                sys.exit(f"{error}. Check UPSTASH_REDIS_URL, or name its CA: README.md says how.")
             except (storage.Unavailable, queue_lib.Unavailable) as error:
                 self._wait_out(error)
             except Stop:
@@ -333,7 +335,7 @@ class Worker:
             self._keep(job, 90, "saving")
             try:
                 if not self.files.save_result(job.id, job.user, json.loads(result)):
-                    result = json.dumps(self.files.result(job.id), ensure_ascii=False)  # an earlier run's: it stands
+                    result = self.files.result(job.id, job.user) or ""  # an earlier run's: it stands
                 self._outage_ends("storage")
                 if self.queue.finish(job, result, self.hand.figures() if self.hand else None):
                     return True
@@ -435,7 +437,7 @@ class Worker:
         if lost:
             log("jobs that redis had lost are queued again", "warning", jobs=lost)
         with contextlib.suppress(storage.Transient):  # one upload that cannot be deleted: in an hour
-            for _ in self.files.sweep(float(os.environ.get("FILE_TTL", str(7 * 86400)))):
+            for _ in self.files.sweep(float(os.environ.get("FILE_TTL", str(storage.WEEK)))):
                 self.turned = time.monotonic()
         self.reconciled = self.turned
 
@@ -449,7 +451,7 @@ class Worker:
                 accepted = self.queue.enqueue(record["payload"], record["options"], record.get("key", ""))
                 if accepted.job_id != job_id:  # another try of the same upload came through
                     self.files.delete(self.files.upload_key(user, job_id))
-                    self.files.delete_job(job_id)
+                    self.files.delete_job(job_id, user)
                 return accepted.new
         return False
 

@@ -34,7 +34,7 @@ class Mutation(NamedTuple):
 QUEUE, CONTROL, NETWORK = "tests/test_queue.py::", "tests/test_queue_control.py::", "tests/test_network.py::"
 FOREIGN = "tests/test_queue_foreign.py::"
 WORKER, OUTAGES, CRASH = "tests/test_worker.py::", "tests/test_outages.py::", "tests/test_crash.py::"
-CHILD = "tests/test_child.py::"
+CHILD, RECORDS, LONG = "tests/test_child.py::", "tests/test_records.py::", "tests/test_long_results.py::"
 ADMIN, METRICS, MONITORING = "tests/test_admin.py::", "tests/test_metrics.py::", "tests/test_monitoring.py::"
 PROPERTY = "tests/test_queue_property.py::test_no_interleaving_breaks_an_invariant_or_loses_a_job"
 MUTATIONS = [
@@ -196,9 +196,69 @@ MUTATIONS = [
     ),
     Mutation(
         "each run saves its result over the last one's", "storage.py",
-        "results.insert_one({**result, \"_id\": job_id, \"userId\": user, \"savedAt\": _milliseconds()})",
-        "results.replace_one({\"_id\": job_id}, {**result, \"userId\": user}, upsert=True)",
+        "results.insert_one(record)",
+        "results.replace_one({\"_id\": job_id}, record, upsert=True)",
         CRASH + "test_a_result_that_was_saved_before_its_worker_died_stands",
+    ),
+    Mutation(
+        "a later run's long result is written over the first", "storage.py",
+        ", Body=body, IfNoneMatch=\"*\")",
+        ", Body=body)",
+        LONG + "test_of_two_runs_with_a_long_result_the_first_ones_stands",
+    ),
+    Mutation(
+        "a result's length is that of its JSON", "storage.py",
+        "len(bson.encode(record)) > MAX_RECORD",
+        "len(json.dumps(result)) > MAX_RECORD",
+        LONG + "test_a_result_over_12_mb_is_a_file_and_everybody_who_asks_gets_it_whole",
+    ),
+    Mutation(
+        "a file that never got its record stays", "storage.py",
+        "            self.delete(self.result_key(user, job_id))\n",
+        "",
+        LONG + "test_a_file_that_never_got_its_record_goes_with_its_job",
+    ),
+    Mutation(
+        "Redis is given results of any length", "queue_lib.py",
+        "<= MOST_RESULT",
+        "> 0",
+        LONG + "test_a_result_that_redis_is_not_given_is_there_whatever_mongodb_makes_of_it",
+    ),
+    Mutation(
+        "a query leaves out its user", "storage.py",
+        "{\"_id\": job_id} if user is None else {\"_id\": job_id, \"userId\": user}",
+        "{\"_id\": job_id}",
+        RECORDS + "test_a_user_with_a_token_makes_no_query_that_crosses_shards_in_all_of_a_jobs_life",
+    ),
+    Mutation(
+        "a job's record is deleted while its upload is there", "storage.py",
+        "{\"$set\": {**end, \"endedAt\": _milliseconds()}}",
+        "{\"$set\": {**end, \"endedAt\": _milliseconds(), \"keptSince\": _date(_milliseconds())}}",
+        RECORDS + "test_a_job_and_its_result_are_deleted_by_mongodb_but_never_before_its_upload",
+    ),
+    Mutation(
+        "the index keeps the first RESULT_TTL", "storage.py",
+        "                kind.drop_index(\"keptSince_1\")\n",
+        "                pass\n",
+        RECORDS + "test_the_indexes_are_made_once_and_follow_result_ttl_however_many_look_at_the_same_time",
+    ),
+    Mutation(
+        "a job that is tried again may be deleted meanwhile", "storage.py",
+        "(\"error\", \"endedAt\", \"swept\", \"keptSince\")",
+        "(\"error\", \"endedAt\")",
+        RECORDS + "test_a_failed_job_that_is_tried_again_is_kept_from_its_new_end_on",
+    ),
+    Mutation(
+        "a later schema is read", "storage.py",
+        "record.get(\"schema\", 0) > SCHEMA",
+        "record.get(\"schema\", 0) > 99",
+        RECORDS + "test_a_record_of_a_later_schema_is_neither_read_nor_touched_and_is_503",
+    ),
+    Mutation(
+        "a certificate that is not trusted looks like an outage", "queue_lib.py",
+        "isinstance(error.__context__, ssl.SSLCertVerificationError)",
+        "isinstance(error.__context__, ZeroDivisionError)",
+        "tests/test_tls.py::test_a_certificate_that_is_not_trusted_ends_the_worker_with_one_clear_line_and_is_no_outage",
     ),
     Mutation(
         "a job is finished before its result is saved", "worker.py",

@@ -204,7 +204,11 @@ HELD_BY = {
         "test_outages.py::test_the_api_answers_503_with_retry_after_within_two_seconds_and_claims_nothing",
         "test_network.py::test_an_upload_whose_enqueue_reply_is_lost_keeps_its_file_and_its_record",
     ],
-    "Redis refuses our password": ["test_network.py::test_a_wrong_password_ends_the_worker_with_one_clear_line"],
+    "Redis refuses our password, or shows a certificate that is not trusted": [
+        "test_network.py::test_a_wrong_password_ends_the_worker_with_one_clear_line",
+        "test_tls.py::test_a_certificate_that_is_not_trusted_ends_the_worker_with_one_clear_line_and_is_no_outage",
+        "test_tls.py::test_the_api_stays_up_without_a_certificate_that_it_trusts_and_says_why",
+    ],
     "Redis has no memory left": [
         "test_network.py::test_without_memory_redis_takes_no_new_job_and_what_is_there_is_processed_to_its_end",
     ],

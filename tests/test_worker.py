@@ -56,7 +56,7 @@ def test_a_document_becomes_cards_with_its_result_in_redis_and_in_mongodb(
     assert (kinds.count("phrase"), kinds.count("word")) == (7, 2)
     assert "aquifer" not in [card["word"].lower() for card in result["flashcards"]]
     assert result["stages"]["stage8"]["easy"] > 10
-    assert files.result(job_id) == result
+    assert json.loads(files.result(job_id) or "") == result
     record = files._database.jobs.find_one({"_id": job_id}) or {}
     assert record["status"] == "completed"
     nothing_left(db, tmp_path)
