@@ -540,13 +540,17 @@ def _death(exitcode: int | None) -> str:
 
 
 def start_forkserver() -> None:
-    """The process that every child is forked from: it has all modules loaded, no connection, and no secret.
+    """The process that every child is forked from: it has all modules loaded, no connection, and no secret."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(
+        ["pipeline.warm", "queue_lib", "storage", "monitoring", "webhooks"]
+    )
+    with without_secrets():
+        forkserver.ensure_running()
 
-    Waits until it has: when many loops start at once that takes long, and a job in hand would lose its lease.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipeline.warm", "queue_lib", "storage", "monitoring", "webhooks"])
-    first = context.Process(target=int, daemon=True)
+
+def await_forkserver() -> None:
+    """Wait until it has loaded all: where many loops start at once that may take longer than the lease of a job."""
+    first = multiprocessing.get_context("forkserver").Process(target=int, daemon=True)
     with without_secrets(), contextlib.suppress(EOFError, OSError):  # it died: the next child starts another
         first.start()
         first.join()
@@ -606,9 +610,11 @@ def work() -> None:
         dictionary = os.environ.get("VI_DICTIONARY")
         if dictionary and not Path(dictionary).is_file():
             sys.exit(f"VI_DICTIONARY names no file: {dictionary}")
-        Worker(
+        worker = Worker(
             queue, files, limits=Limits.from_env(), grace=grace(), stall=3 * queue.lease, vi_dictionary=dictionary
-        ).run()
+        )
+        await_forkserver()
+        worker.run()
 
 
 def grace() -> float:

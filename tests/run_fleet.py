@@ -22,7 +22,7 @@ from worker import Limits
 LEASE = 1.5
 LOOK, QUIET = 0.2, 0.5
 RUN = [sys.executable, "-m"]
-KINDS = {"real": [*RUN, "tests.run_worker", "3", "0", "60", "1024"], "timed": [*RUN, "tests.run_fleet", "timed"]}
+KINDS = {"real": [*RUN, "tests.run_worker", "24", "0", "60", "1024"], "timed": [*RUN, "tests.run_fleet", "timed"]}
 
 
 class Timed(InlineWorker):
