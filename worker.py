@@ -610,11 +610,10 @@ def work() -> None:
         dictionary = os.environ.get("VI_DICTIONARY")
         if dictionary and not Path(dictionary).is_file():
             sys.exit(f"VI_DICTIONARY names no file: {dictionary}")
-        worker = Worker(
-            queue, files, limits=Limits.from_env(), grace=grace(), stall=3 * queue.lease, vi_dictionary=dictionary
-        )
         await_forkserver()
-        worker.run()
+        Worker(
+            queue, files, limits=Limits.from_env(), grace=grace(), stall=3 * queue.lease, vi_dictionary=dictionary
+        ).run()
 
 
 def grace() -> float:
