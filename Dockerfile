@@ -1,4 +1,5 @@
 # The worker. The API is the same image with another command: docker run IMAGE gunicorn "api:create_app()"
+# So is a worker that grows and shrinks with its work: docker run IMAGE python worker.py --min 1 --max 8
 #
 # Python as in .python-version. The specification's 3.10 is too old for numpy 2.4.6, pymongo 4.20.0, dnspython 2.9.2
 # and regex 2026.11.15, which requirements.txt pins and which need 3.11.

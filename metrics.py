@@ -1,6 +1,6 @@
 """The queue's figures for people and for Prometheus: percentiles, and the text of /metrics.
 
-It knows nothing of Redis: the figures come as queue_lib.Stats.
+It asks Redis nothing: the figures come as queue_lib.Stats.
 """
 
 import itertools
@@ -10,6 +10,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+from fleet import wanted
 
 BUCKETS = 24  # the queue's histograms: up to 10, 20, 40 ... ms or MB, and one for all above
 
@@ -57,6 +59,8 @@ class Figures:
             yield GaugeMetricFamily(f"docdeck_{place}", PLACES[place], count)
         workers = len(self._stats.workers)
         yield GaugeMetricFamily("docdeck_workers", "Workers that were seen within three leases", workers)
+        worth = wanted(self._stats, self._stats.places["running"])
+        yield GaugeMetricFamily("docdeck_loops_wanted", "Worker loops that the work is worth, on all machines", worth)
         for name, text in COUNTERS.items():
             yield CounterMetricFamily(f"docdeck_{name}", text, self._totals.get(name, 0))
         ended = CounterMetricFamily("docdeck_ended", "Jobs that are over, by how", labels=["outcome"])

@@ -690,7 +690,7 @@ function verbs.seek(id, whether)
   return 'known'
 end
 
--- For operators: these change nothing ------------------------------------------------------------------------------------
+-- For operators: these change no job -------------------------------------------------------------------------------------
 
 -- The head of a line waits longest but for jobs that went to the front: some more are looked at.
 local function oldest(list)
@@ -706,10 +706,11 @@ local function line_of(list)
   return {redis.call('ZCARD', list .. ':open'), tonumber(redis.call('GET', list .. ':parked')) or 0, oldest(list)}
 end
 
--- hours: how many are wanted, the current one too. most: how many groups and users.
+-- hours: how many are wanted, the current one too. most: how many groups and users. commands: as for look_after.
 -- → {counters since ever, {hour, its counters}.., {in line, parked, ms of the oldest}.., {running, delayed, dead, events
 --    due, paused}, {worker, its hash}.., {group, its hash, dead jobs of it}.., {user, jobs today, waiting, bytes}.., now}
-function verbs.stats(hours, most)
+function verbs.stats(hours, most, commands)
+  count('commands', tonumber(commands))
   local by_hour, lines, workers, groups, users = {}, {}, {}, {}, {}
   local hour, today = math.floor(now / HOUR), USERS .. ':' .. math.floor(now / DAY)
   for h = hour - hours + 1, hour do

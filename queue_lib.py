@@ -385,7 +385,10 @@ class Queue:
     def stats(self, hours: int = 0, most: int = 0) -> "Stats":
         """What operators see, in one command: counters since ever and of the last hours, lines, workers; and the most
         recent error groups and today's greatest users, so many of each."""
-        totals, by_hour, lines, places, workers, groups, users, now = self._call("stats", hours, most)
+        sent = self._sent()
+        answer = self._call("stats", hours, most, sent - self._told)
+        self._told = sent
+        totals, by_hour, lines, places, workers, groups, users, now = answer
         return Stats(
             now=now / 1000,
             totals=_numbers(totals),
@@ -502,7 +505,7 @@ class Queue:
         mine = (job.id, job.run, progress, stage) if job else ("", 0, 0, "")
         self._next_look = time.monotonic() + self.look_interval  # also after one that failed, which takes its time
         room = self.notifier.room() if self.notifier else 0
-        sent = self._waiting.sent + self._redis.sent + 1
+        sent = self._sent()
         told = (sent - self._told, self.memory if job else 0)
         own, soonest, paused, events = self._call("look_after", self.worker, *mine, room, *told)
         self._told = sent
@@ -511,6 +514,10 @@ class Queue:
         self._longest_block = self.block if soonest < 0 else min(self.block, soonest / 1000)
         self._paused = paused == 1
         return own
+
+    def _sent(self) -> int:
+        """How many commands this client has sent, with the one that will tell."""
+        return self._waiting.sent + self._redis.sent + 1
 
     def beat(self, job: Job, progress: int, stage: str) -> str:
         """`look_after`, when it is time for it, else "": a busy worker calls this as often as it likes."""

@@ -1,6 +1,6 @@
 """The worker: takes a job, downloads its document, runs the pipeline, saves the cards, says so; and again.
 
-    python worker.py [--workers N]
+    python worker.py [--min N] [--max N] [--workers N]
 
 What a document does to the pipeline it does in a child of its own, under limits, with no connection and no secret in
 its memory; the worker itself only moves bytes, keeps the lease and decides what an error means. SIGTERM ends it within
@@ -20,8 +20,6 @@ import re
 import resource
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -36,9 +34,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import fleet
 import monitoring
 import queue_lib
 import storage
+from fleet import die_with_parent
 from monitoring import log
 from queue_lib import Job, Queue
 from storage import Storage
@@ -77,6 +77,11 @@ class Limits:
 
     seconds: float
     megabytes: int
+
+    @classmethod
+    def from_env(cls) -> "Limits":
+        """What the environment allows."""
+        return cls(float(os.environ.get("JOB_TIMEOUT", "1800")), int(os.environ.get("JOB_MEMORY_MB", "1024")))
 
 
 class Run:
@@ -132,6 +137,7 @@ class Worker:
         self.grace = grace
         self.stall = stall
         self.vi_dictionary = vi_dictionary
+        self.going = False  # no job is taken any more
         self.deadline: float | None = None  # set by SIGTERM: when the job in hand has to end
         self.waiting = False
         self.hand: Run | None = None  # the job in hand
@@ -143,12 +149,12 @@ class Worker:
         queue.notifier = Notifier(queue, hooks) if hooks else None
 
     def run(self) -> None:
-        """Work until SIGTERM or SIGINT."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        """Work until SIGTERM or SIGINT; or until the fleet needs this loop no more, and its document is done."""
+        for number in (signal.SIGTERM, signal.SIGINT, fleet.RETIRE):
             signal.signal(number, self._told_to_stop)
         threading.Thread(target=self._watch, daemon=True).start()
         log("worker started", worker=self.queue.worker)
-        while self.deadline is None:
+        while not self.going:
             try:
                 self._reconcile()
                 job = self.queue.take(self._interruptible)
@@ -372,7 +378,8 @@ class Worker:
     # Signals and outages --------------------------------------------------------------------------------------------
 
     def _told_to_stop(self, number: int, frame: FrameType | None) -> None:
-        if self.deadline is None:
+        self.going = True
+        if self.deadline is None and number != fleet.RETIRE:
             self.deadline = time.monotonic() + self.grace
         if self.waiting:
             self.waiting = False
@@ -382,7 +389,7 @@ class Worker:
     def _interruptible(self) -> Iterator[None]:
         self.waiting = True
         try:
-            if self.deadline is not None:  # the signal came just before
+            if self.going:  # the signal came just before
                 raise Stop
             yield
         finally:
@@ -534,12 +541,6 @@ def _death(exitcode: int | None) -> str:
     return f"its process ended with exit code {exitcode} and no result"
 
 
-def die_with_parent() -> None:
-    """Linux: no orphan goes on computing when the worker was killed with -9 (elsewhere its next message fails)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
-
-
 # Start ----------------------------------------------------------------------------------------------------------------
 
 
@@ -550,6 +551,14 @@ def start_forkserver() -> None:
     )
     with without_secrets():
         forkserver.ensure_running()
+
+
+def await_forkserver() -> None:
+    """Wait until it has loaded all: where many loops start at once that may take longer than the lease of a job."""
+    first = multiprocessing.get_context("forkserver").Process(target=int, daemon=True)
+    with without_secrets(), contextlib.suppress(EOFError, OSError):  # it died: the next child starts another
+        first.start()
+        first.join()
 
 
 @contextlib.contextmanager
@@ -601,14 +610,14 @@ def work() -> None:
     monitoring.start_reporting()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE: no child reads our environment in /proc, unless all is root's
-    seconds, megabytes = float(os.environ.get("JOB_TIMEOUT", "1800")), int(os.environ.get("JOB_MEMORY_MB", "1024"))
-    queue = Queue.from_env(f"{socket.gethostname()}-{os.getpid()}")
+    queue = Queue.from_env(fleet.name_of(os.getpid()))
     with contextlib.closing(Storage.from_env(pool=2, silence=5)) as files:
-        limits, dictionary = Limits(seconds, megabytes), os.environ.get("VI_DICTIONARY")
+        dictionary = os.environ.get("VI_DICTIONARY")
         if dictionary and not Path(dictionary).is_file():
             sys.exit(f"VI_DICTIONARY names no file: {dictionary}")
+        await_forkserver()
         Worker(
-            queue, files, limits=limits, grace=grace(), stall=3 * queue.lease, vi_dictionary=dictionary
+            queue, files, limits=Limits.from_env(), grace=grace(), stall=3 * queue.lease, vi_dictionary=dictionary
         ).run()
 
 
@@ -617,45 +626,25 @@ def grace() -> float:
     return max(0, float(os.environ.get("RAILWAY_DEPLOYMENT_DRAINING_SECONDS") or 0) - 5)
 
 
-def work_in(loops: int) -> None:
-    """Several loops, each a process of its own; one that dies is started again, SIGTERM reaches all.
-
-    One that ends with code 1 has said what is wrong with the configuration, and ends the others.
-    """
-    running: list[subprocess.Popen[bytes]] = []
-    stopping = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        stopping.set()
-        for process in running:
-            process.terminate()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    misconfigured = False
-    while not stopping.is_set() and not misconfigured:
-        misconfigured = any(process.poll() == 1 for process in running)
-        running[:] = [process for process in running if process.poll() is None]
-        while len(running) < loops and not stopping.is_set() and not misconfigured:
-            running.append(subprocess.Popen([sys.executable, __file__], preexec_fn=die_with_parent))
-        stopping.wait(1)
-    for process in running:
-        process.terminate()
-    for process in running:
-        process.wait()
-    sys.exit(int(misconfigured))
-
-
 def main() -> None:
     """Read the command line and the environment, then work."""
     parser = argparse.ArgumentParser(description="Take documents from the queue and make flashcards of them.")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="how many documents at once (1)")
-    loops = parser.parse_args().workers
+    parser.add_argument("--min", type=int, default=1, metavar="N", help="loops that always run, a document in each (1)")
+    parser.add_argument("--max", type=int, metavar="N", help="loops that run while there is work for them (as --min)")
+    parser.add_argument("--workers", type=int, metavar="N", help="short for --min N --max N")
+    given = parser.parse_args()
+    if given.workers is not None:
+        given.min = given.max = given.workers
+    least, most = given.min, given.min if given.max is None else given.max
+    if not 1 <= least <= most:
+        parser.error("--min is at least 1, and --max at least --min")
     use_local_servers()
-    if loops > 1:
-        work_in(loops)
-    else:
+    if most == 1:
         work()
+    else:
+        queue = Queue.from_env(answer=1) if least < most else None
+        loops = fleet.Fleet([sys.executable, __file__], least, most, queue, megabytes=Limits.from_env().megabytes)
+        sys.exit(loops.run())
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ class Mutation(NamedTuple):
 QUEUE, CONTROL, NETWORK = "tests/test_queue.py::", "tests/test_queue_control.py::", "tests/test_network.py::"
 FOREIGN = "tests/test_queue_foreign.py::"
 WORKER, OUTAGES, CRASH = "tests/test_worker.py::", "tests/test_outages.py::", "tests/test_crash.py::"
-CHILD, RECORDS, LONG = "tests/test_child.py::", "tests/test_records.py::", "tests/test_long_results.py::"
+CHILD, FLEET = "tests/test_child.py::", "tests/test_fleet.py::"
+RECORDS, LONG = "tests/test_records.py::", "tests/test_long_results.py::"
 ADMIN, METRICS, MONITORING = "tests/test_admin.py::", "tests/test_metrics.py::", "tests/test_monitoring.py::"
 PROPERTY = "tests/test_queue_property.py::test_no_interleaving_breaks_an_invariant_or_loses_a_job"
 MUTATIONS = [
@@ -273,6 +274,36 @@ MUTATIONS = [
         "        if self.waiting:\n",
         "        if False:\n",
         WORKER + "test_sigterm_ends_an_idle_worker_in_the_middle_of_its_wait",
+    ),
+    Mutation(
+        "a loop that is sent away gives its document back", "worker.py",
+        " and number != fleet.RETIRE:",
+        ":",
+        FLEET + "test_a_busy_loop_that_is_sent_away_finishes_its_document_and_takes_no_other",
+    ),
+    Mutation(
+        "a loop takes jobs before its forkserver is loaded", "worker.py",
+        "        await_forkserver()\n",
+        "",
+        FLEET + "test_a_loop_that_starts_has_its_forkserver_loaded_and_takes_what_the_fleet_counts_with",
+    ),
+    Mutation(
+        "loops that went are left as zombies", "fleet.py",
+        "                    os.waitpid(dead.si_pid, 0)",
+        "                    break",
+        FLEET + "test_a_fleet_grows_under_a_burst_shrinks_to_its_least_and_leaves_no_process_behind",
+    ),
+    Mutation(
+        "a fleet shrinks while it sees nothing", "fleet.py",
+        "            self.blind, self.size = True, replace(self.size, since=time.monotonic())",
+        "            self.blind, self.size = True, replace(self.size, loops=self.size.loops - 1)",
+        FLEET + "test_a_fleet_stays_as_it_is_while_redis_is_away_and_says_so_once",
+    ),
+    Mutation(
+        "a fleet grows past its memory", "fleet.py",
+        "room - SPARE - leaving",
+        "math.inf",
+        FLEET + "test_a_fleet_grows_no_further_than_its_memory",
     ),
     Mutation(
         "a job is not given back at SIGTERM", "worker.py",

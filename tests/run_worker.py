@@ -11,6 +11,7 @@ import threading
 
 import monitoring
 import worker
+from fleet import name_of
 from queue_lib import Job, Queue
 from storage import Storage
 from tests import bad_documents
@@ -41,7 +42,7 @@ def main() -> None:
     worker.run_pipeline = bad_documents.run_pipeline
     start_forkserver()
     monitoring.start_reporting()
-    queue = Queue(os.environ["UPSTASH_REDIS_URL"], f"test-{os.getpid()}", lease=lease, block=lease * 0.9)
+    queue = Queue(os.environ["UPSTASH_REDIS_URL"], name_of(os.getpid()), lease=lease, block=lease * 0.9)
     with contextlib.closing(Storage.from_env(pool=2, answer=2, silence=1)) as files:
         kind, stall = (Hanging, 3 * lease) if seconds < 0 else (Buggy if "BUG" in os.environ else Worker, 72)
         kind(queue, files, limits=Limits(seconds, int(megabytes)), grace=grace, stall=stall).run()

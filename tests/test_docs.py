@@ -12,11 +12,11 @@ from tests.support import ROOT, running_api
 README = (ROOT / "README.md").read_text()
 SERVICE = (
     *("api", "auth", "forms", "uploads", "exports", "outbound", "webhooks", "queue_lib", "storage", "worker"),
-    *("monitoring", "metrics", "admin"),
+    *("fleet", "monitoring", "metrics", "admin"),
 )
 MAY_IMPORT = {
     "admin": {"auth", "queue_lib", "storage", "metrics", "monitoring"},
-    "metrics": set(),
+    "metrics": {"fleet"},
     "api": {"admin", "exports", "auth", "forms", "uploads", "webhooks", "queue_lib", "storage", "monitoring"},
     "auth": set(),
     "forms": {"auth", "outbound", "webhooks", "queue_lib", "storage"},
@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "webhooks": {"outbound", "queue_lib", "monitoring"},
     "outbound": set(),
     "exports": set(),
-    "worker": {"queue_lib", "storage", "monitoring", "pipeline", "webhooks"},
+    "worker": {"fleet", "queue_lib", "storage", "monitoring", "pipeline", "webhooks"},
+    "fleet": {"queue_lib", "monitoring"},
     "queue_lib": set(),
     "storage": {"outbound"},
     "monitoring": set(),
@@ -173,6 +174,11 @@ HELD_BY = {
         "test_worker.py::test_sigterm_ends_an_idle_worker_in_the_middle_of_its_wait",
         "test_worker.py::test_sigterm_gives_a_job_back_at_once_and_the_attempt_is_not_counted",
         "test_worker.py::test_sigterm_with_a_grace_lets_the_job_in_hand_be_finished",
+    ],
+    "work comes and goes under `worker.py --max 8`": [
+        "test_fleet.py::test_a_fleet_grows_under_a_burst_shrinks_to_its_least_and_leaves_no_process_behind",
+        "test_fleet.py::test_a_busy_loop_that_is_sent_away_finishes_its_document_and_takes_no_other",
+        "test_fleet.py::test_a_third_of_the_loops_killed_while_the_fleet_shrinks_costs_no_job_and_doubles_none",
     ],
     "a document hangs, eats memory or crashes the pipeline": [
         "test_child.py::test_each_way_for_a_child_to_end_is_one_failed_attempt_with_a_reason_that_names_it",

@@ -166,6 +166,7 @@ def test_metrics_tell_what_a_real_job_took_and_every_name_in_the_alert_rules_is_
     assert told['docdeck_ended_total{outcome="refused"}'] == 1
     assert told["docdeck_started_total"] == told["docdeck_wait_seconds_count"] == 2
     assert told["docdeck_workers"] == 1
+    assert told["docdeck_loops_wanted"] == 0
     assert told["docdeck_commands_total"] > 4
     assert 1 <= told['docdeck_stage_seconds_count{stage="downloading"}'] <= 2
     assert told['docdeck_stage_seconds_count{stage="saving"}'] == 1
@@ -177,8 +178,24 @@ def test_metrics_tell_what_a_real_job_took_and_every_name_in_the_alert_rules_is_
         assert used, rule
         assert used <= names, rule["alert"]
         assert rule["annotations"]["summary"]
+    scaled = yaml.safe_load((ROOT / "deploy" / "keda.yml").read_text())["spec"]["triggers"][0]["metadata"]
+    assert re.findall(r"docdeck_\w+", scaled["query"]) == ["docdeck_loops_wanted"]
+    assert int(scaled["threshold"]) == 1
     outcomes = re.findall(r'outcome=~"([^"]+)"', json.dumps([rule["expr"].replace('"', "'") for rule in rules]))
     assert {word for words in outcomes for word in words.split("|")} <= set(metrics.OUTCOMES)
+
+
+def test_metrics_tell_how_many_loops_the_work_is_worth(queue: Queue) -> None:
+    for n in range(9):
+        queue.enqueue(payload(f"j{n}", f"user{n}"))
+    take(queue)
+
+    def told() -> float:
+        return samples(metrics.exposition(queue.stats()).decode())["docdeck_loops_wanted"]
+
+    assert told() == 3, "one for the job in hand, and two for eight that wait"
+    queue.pause()
+    assert told() == 1
 
 
 @pytest.mark.parametrize(("counts", "half"), [([0, 0, 4], 30), ([1, 0, 0, 1], 10), ([0] * 5, None)])
