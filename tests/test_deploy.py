@@ -123,6 +123,17 @@ def test_no_secret_and_no_local_server_gets_into_the_image() -> None:
     assert not (needed | {"dev.py"}) & set(ignored)  # for the doctor
 
 
+def test_the_steps_for_railway_start_what_the_procfile_and_the_composition_do() -> None:
+    steps = (ROOT / "README.md").read_text().partition("## Deploying on Railway")[2]
+    shell, option, command = shlex.split(re.findall(r"^ +(/bin/sh .*)$", steps, re.M)[0])  # as Railway does, shell-less
+    assert (shell, option) == ("/bin/sh", "-c")
+    assert command.replace("'", '"') == dev.procfile()["web"]
+    seconds = re.search(r"`RAILWAY_DEPLOYMENT_DRAINING_SECONDS` \| (\d+) \| (\d+) \|", steps)
+    assert seconds
+    told = [COMPOSE[name]["environment"]["RAILWAY_DEPLOYMENT_DRAINING_SECONDS"] for name in ("api", "worker")]
+    assert [*seconds.groups()] == told
+
+
 def test_the_composition_says_that_it_was_not_run_and_names_the_version_of_each_image() -> None:
     head = (ROOT / "docker-compose.yml").read_text().partition("\nx-")[0]
     assert "NOT RUN where it was written" in head
