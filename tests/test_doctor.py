@@ -438,6 +438,26 @@ def start_doctor(*arguments: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+def test_dev_py_starts_it_with_a_python_that_has_the_packages_and_the_servers_that_are_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[tuple[str, list[str], dict[str, str]]] = []
+    monkeypatch.setattr(os, "execve", lambda *told: started.append(told))
+    monkeypatch.setattr(dev, "HERE", tmp_path)
+    monkeypatch.setattr(dev, "VENV", tmp_path / ".venv")  # as in the image: there is none
+    for name in sum(dev.URLS.values(), ()):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".docdeck").mkdir()
+    (tmp_path / ".docdeck" / "env").write_text("MONGODB_URI=mongodb://127.0.0.1:1/docdeck?w=1\n")
+    dev.doctor(["--workers", "2"])
+    monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
+    dev.doctor([])
+    (python, command, env), (*_, other) = started
+    assert (python, command) == (sys.executable, [sys.executable, str(tmp_path / "doctor.py"), "--workers", "2"])
+    assert env["MONGODB_URI"] == "mongodb://127.0.0.1:1/docdeck?w=1"
+    assert "MONGODB_URI" not in other
+
+
 def things_in(files: Storage) -> list[Any]:
     """All that is in the bucket, the database and Redis."""
     with redis.Redis.from_url(os.environ["UPSTASH_REDIS_URL"]) as db:
