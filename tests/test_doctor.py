@@ -1,24 +1,19 @@
 """The doctor: each of its findings, provoked on real servers that are as bad as the finding says.
 
-Redis is set up wrongly by its own commands, MongoDB has users, the bucket policies. What no server here does, a small
-HTTP server of this file does: refuse checksums, want them, and have another time.
+Redis is set up wrongly by its own commands, MongoDB has users. The bucket is in test_doctor_bucket.py.
 """
 
 import contextlib
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pymongo
 import pytest
 import redis
@@ -27,36 +22,9 @@ import dev
 import doctor
 from pipeline import pronunciation
 from storage import Storage
+from tests.doctor_tools import SECRET, Set, odd_bucket, told
 from tests.redis_tools import OwnRedis, Proxy
 from tests.support import ROOT, find_free_port, patience, wait_until
-
-SECRET = "a-very-secret-secret-of-32-signs-and-more"
-Set = Callable[..., None]
-
-
-def told(findings: doctor.Findings) -> str:
-    return "\n".join(f"{mark} {text}" for mark, text in findings)
-
-
-@pytest.fixture
-def set_env(servers: dict[str, str], mongo_uri: str, monkeypatch: pytest.MonkeyPatch) -> Set:
-    """Sets variables beside those of the shared servers, or takes them away: None."""
-
-    def change(**variables: str | None) -> None:
-        for name, value in variables.items():
-            if value is None:
-                monkeypatch.delenv(name, raising=False)
-            else:
-                monkeypatch.setenv(name, value)
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # which remembers keys
-
-    for name in {*doctor.NAMES} - {*servers}:
-        monkeypatch.delenv(name, raising=False)
-    for name in servers:  # what the doctor takes out comes back
-        monkeypatch.setenv(name, servers[name])
-    change(MONGODB_URI=mongo_uri)
-    return change
-
 
 # The environment ------------------------------------------------------------------------------------------------------
 
@@ -285,147 +253,6 @@ def test_a_mongodb_that_nobody_waits_for_and_one_that_is_not_there_are_told(
         assert "CHANGE MongoDB does not answer (ServerSelectionTimeoutError: 127.0.0.1:" in told(doctor.records(nobody))
     set_env(MONGODB_URI="mongodb://ann:p@ss:word@host/docdeck")
     assert "CHANGE MONGODB_URI or AWS_ENDPOINT_URL_S3 cannot be read" in told(doctor.look(1))
-
-
-# The bucket -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def own_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A SeaweedFS whose bucket may be given policies and rules; the variables that lead to it."""
-    folder = tmp_path_factory.mktemp("s3")
-    guard, first = dev.reserve_ports(folder / "port")
-    ports, identities = dev.port_row(first)[3:], folder / "s3.json"
-    env = dev.s3_env(identities, ports[0])
-    known = json.loads(identities.read_text())["identities"]
-    reader = {"name": "r", "credentials": [{"accessKey": "reader", "secretKey": SECRET}], "actions": ["Read", "List"]}
-    identities.write_text(json.dumps({"identities": [*known, reader]}))
-    command = dev.leashed(dev.s3_command(folder, ports, identities))
-    alone = {"PATH": os.environ["PATH"], "HOME": str(folder)}  # it would take keys from the environment
-    with guard, subprocess.Popen(command, env=alone, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        wait_until(lambda: dev.s3_answers(ports), 20, "SeaweedFS")
-        yield env
-        process.kill()
-
-
-def policy(effect: str, action: str) -> str:
-    statement = {"Effect": effect, "Principal": "*", "Action": f"s3:{action}", "Resource": "arn:aws:s3:::docdeck/*"}
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-
-
-OTHERS_ONLY = {"CORSRules": [{"AllowedMethods": ["PUT"], "AllowedOrigins": ["https://other.example"]}]}
-BUCKETS: list[tuple[dict[str, str], dict[str, Any], str]] = [
-    ({}, {}, "OK The bucket takes files."),
-    ({}, {}, "LOOK Whether a page may upload to the bucket is not known"),
-    ({"CORS_ORIGINS": "https://app.example"}, {}, "OK Pages of https://app.example may upload"),
-    ({"CORS_ORIGINS": "https://app.example"}, {"CORSConfiguration": OTHERS_ONLY}, "CHANGE Pages of https://app.example"),
-    ({"RAILWAY_PUBLIC_DOMAIN": "app.example"}, {"CORSConfiguration": OTHERS_ONLY}, "CHANGE Pages of https://app.example"),
-    ({}, {"Policy": policy("Allow", "GetObject")}, "CHANGE The bucket is public"),
-    ({}, {"Policy": policy("Deny", "GetObject")}, "CHANGE A signed link to a file is answered with 403"),
-    ({}, {"Policy": policy("Deny", "DeleteObject")}, "CHANGE The keys may not delete in the bucket, and docu"),
-    ({}, {"Policy": policy("Deny", "PutObject")}, "CHANGE The keys may not write to the bucket"),
-    ({"AWS_ACCESS_KEY_ID": "reader", "AWS_SECRET_ACCESS_KEY": SECRET}, {}, "CHANGE The keys may not write"),
-    ({"AWS_ACCESS_KEY_ID": "nobody"}, {}, "CHANGE The bucket refuses its keys"),
-    ({"AWS_SECRET_ACCESS_KEY": "wrong"}, {}, "CHANGE The bucket refuses its keys"),
-    ({"S3_BUCKET": "missing"}, {}, "CHANGE There is no bucket of the name in S3_BUCKET"),
-    ({"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:{free}"}, {}, "CHANGE The bucket takes no file (EndpointConn"),
-    ({"FILES_CDN_URL": "http://127.0.0.1:{free}"}, {}, "answered with 0: is FILES_CDN_URL one that all can reach?"),
-]
-
-
-@pytest.mark.parametrize(("variables", "rules", "sentence"), BUCKETS)
-def test_a_bucket_that_is_set_up_wrongly_is_told_from_one_that_is_right(
-    set_env: Set,
-    own_s3: dict[str, str],
-    free_port: int,
-    variables: dict[str, str],
-    rules: dict[str, Any],
-    sentence: str,
-) -> None:
-    set_env(**own_s3)
-    with contextlib.closing(boto3.client("s3", endpoint_url=own_s3["AWS_ENDPOINT_URL_S3"])) as s3:
-        for name, rule in rules.items():
-            put = s3.put_bucket_policy if name == "Policy" else s3.put_bucket_cors
-            put(Bucket="docdeck", **{name: rule})
-        set_env(**{name: value.format(free=free_port) for name, value in variables.items()})
-        try:
-            with contextlib.closing(Storage.from_env(answer=1)) as files:
-                findings = told(doctor.bucket(files))
-        finally:
-            for remove in (s3.delete_bucket_policy, s3.delete_bucket_cors):
-                with contextlib.suppress(s3.exceptions.ClientError):  # there was none
-                    remove(Bucket="docdeck")
-        assert sentence in findings
-        left = [found["Key"] for found in s3.list_objects_v2(Bucket="docdeck").get("Contents", [])]
-        assert bool(left) == ("is left there" in findings)
-        for key in left:
-            s3.delete_object(Bucket="docdeck", Key=key)
-
-
-class OddBucket(BaseHTTPRequestHandler):
-    """A bucket that does whatever it is asked, but for what its server's `quirk` says."""
-
-    server: "OddServer"
-    protocol_version = "HTTP/1.1"
-
-    def answer(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        quirk, code = self.server.quirk, ""
-        checked = any(name.lower().startswith("x-amz-checksum") for name in self.headers)
-        if self.command == "PUT" and quirk == "refuses checksums" and checked:
-            code = "NotImplemented"
-        if self.command == "PUT" and quirk == "wants checksums" and not checked:
-            code = "InvalidRequest"
-        if self.command == "PUT" and quirk == "tells the key":
-            code = "Odd"
-        if self.command == "PUT" and quirk == "refuses links" and "X-Amz-Signature" in self.path:
-            code = "AccessDenied"
-        text = f"Content-MD5 or x-amz-checksum- is required ({self.headers.get('Authorization')})"
-        body = f"<Error><Code>{code}</Code><Message>{text if code != 'Odd' else text[11:]}</Message></Error>"
-        self.send_response_only(400 if code else 200)
-        late = 600 if quirk == "is late" else 0
-        self.send_header("Date", self.date_time_string(time.time() - late))
-        self.send_header("Content-Length", str(len(body) if code else 0))
-        self.end_headers()
-        self.wfile.write(body.encode() if code else b"")
-
-    do_PUT = do_GET = do_DELETE = do_OPTIONS = answer
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class OddServer(ThreadingHTTPServer):
-    quirk = ""
-
-
-@contextlib.contextmanager
-def odd_bucket(quirk: str) -> Iterator[str]:
-    with OddServer(("127.0.0.1", 0), OddBucket) as server:
-        server.quirk = quirk
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-QUIRKS = [
-    ("refuses checksums", "LOOK The bucket refuses files with a checksum .x-amz-checksum-crc32., which Docdeck never"),
-    ("wants checksums", "CHANGE The bucket wants a checksum with each file .Content-MD5 or x-amz-checksum-"),
-    ("refuses links", "CHANGE A page cannot upload to the bucket: a signed PUT is answered with 400"),
-    ("is late", r"CHANGE This clock is 60[0-2] seconds ahead of that of the bucket"),
-]
-
-
-@pytest.mark.parametrize(("quirk", "sentence"), QUIRKS)
-def test_a_bucket_with_quirks_is_told(set_env: Set, quirk: str, sentence: str) -> None:
-    with odd_bucket(quirk) as url:
-        set_env(AWS_ENDPOINT_URL_S3=url)
-        with contextlib.closing(Storage.from_env()) as files:
-            assert re.search(sentence, told(doctor.bucket(files)))
 
 
 # As a whole -----------------------------------------------------------------------------------------------------------
