@@ -122,16 +122,16 @@ def settings() -> Findings:
 
 def access() -> Findings:
     """Who is let in, and what is signed."""
-    auth = None
-    try:
-        auth = Auth.from_env()
-        Hooks.from_env()
-    except SystemExit as said:
-        yield CHANGE, str(said)
-    if auth and auth.open:
-        yield LOOK, "Anybody may see and upload everything, as neither AUTH_SECRET nor API_KEYS is set."
-    elif auth:
-        yield OK, "Nobody is let in without a token."
+    for build in (Auth.from_env, Hooks.from_env):
+        try:
+            rules = build()
+        except SystemExit as said:
+            yield CHANGE, str(said)
+            continue
+        if isinstance(rules, Auth) and rules.open:
+            yield LOOK, "Anybody may see and upload everything, as neither AUTH_SECRET nor API_KEYS is set."
+        elif isinstance(rules, Auth):
+            yield OK, "Nobody is let in without a token."
 
 
 def machine(workers: int, python: tuple[int, int] = sys.version_info[:2]) -> Findings:
@@ -346,7 +346,7 @@ def stop(number: int, frame: FrameType | None) -> None:
 def main() -> None:
     """Look, and tell."""
     parser = argparse.ArgumentParser(description="See whether Docdeck can run here, and what to change if not.")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="how many documents at once (1)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="how many documents at once (1); 0: an API")
     workers = parser.parse_args().workers
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)

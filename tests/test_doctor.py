@@ -65,7 +65,7 @@ ACCESS = [
     ({}, "LOOK Anybody may see and upload everything"),
     ({"AUTH_SECRET": SECRET}, "OK Nobody is let in without a token."),
     ({"AUTH_SECRET": "short"}, "CHANGE AUTH_SECRET is too short"),
-    ({"WEBHOOK_SECRET": "short"}, "CHANGE WEBHOOK_SECRET is too short"),
+    ({"ADMIN_TOKEN": "short", "WEBHOOK_SECRET": "short"}, "CHANGE WEBHOOK_SECRET is too short"),
     ({"ADMIN_TOKEN": "short"}, "CHANGE ADMIN_TOKEN is too short"),
     ({"API_KEYS": "a-key"}, "CHANGE API_KEYS holds SHA-256 sums, not keys"),
     ({"RAILWAY_PROJECT_ID": "x"}, "CHANGE Set AUTH_SECRET or API_KEYS, or OPEN_ACCESS=1"),
