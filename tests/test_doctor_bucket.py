@@ -94,6 +94,7 @@ def test_a_bucket_that_is_set_up_wrongly_is_told_from_one_that_is_right(
 
 
 QUIRKS = [
+    ("says nothing of pages", "CHANGE Pages of https://app.example may not upload to the bucket: give it a CORS rule"),
     ("refuses checksums", "LOOK The bucket refuses files with a checksum .x-amz-checksum-crc32., which Docdeck never"),
     ("wants checksums", "CHANGE The bucket wants a checksum with each file .Content-MD5 or x-amz-checksum-"),
     ("refuses links", "CHANGE A page cannot upload to the bucket: a signed PUT is answered with 400"),
@@ -104,6 +105,6 @@ QUIRKS = [
 @pytest.mark.parametrize(("quirk", "sentence"), QUIRKS)
 def test_a_bucket_with_quirks_is_told(set_env: Set, quirk: str, sentence: str) -> None:
     with odd_bucket(quirk) as url:
-        set_env(AWS_ENDPOINT_URL_S3=url)
+        set_env(AWS_ENDPOINT_URL_S3=url, CORS_ORIGINS="https://app.example")
         with contextlib.closing(Storage.from_env()) as files:
             assert re.search(sentence, told(doctor.bucket(files)))
