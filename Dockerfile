@@ -14,6 +14,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends tesseract-ocr-e
 RUN pip install --no-cache-dir -r requirements.txt -r requirements-ocr.txt
 
 COPY . .
+# The lookup tables of the pipeline.
+RUN python -m pipeline.warm
 
 # Nothing in /app is written to; downloads go to /tmp.
 RUN useradd --system docdeck

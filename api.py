@@ -259,12 +259,14 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
 
     @app.delete("/api/jobs/<job_id>")
     def delete_job(job_id: str) -> tuple[str, int]:
-        known(job_id)
+        was_open = known(job_id)["status"] not in ("completed", "failed")
         user = files.owner(job_id)
         queue.forget([job_id])
         if user is not None:
             files.forget(user, [job_id])
-        log("job deleted", job_id=job_id, user_id=user, request_id=g.request_id)
+        if was_open:  # else its end was said
+            then = "nothing: its user wants it no more"
+            log("job deleted", job_id=job_id, user_id=user, request_id=g.request_id, next=then)
         return "", 204
 
     @app.delete("/api/users/<path:user>")

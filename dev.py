@@ -97,6 +97,8 @@ def install(*names: str) -> None:
             note(f"Installing {name} into .venv ...")
             stamp.unlink(missing_ok=True)
             pip_install(name)
+            if name == "requirements.txt":  # the pipeline's lookup tables are made of what is in there
+                subprocess.run(leashed([str(BIN / "python"), "-m", "pipeline.warm"]), cwd=HERE, check=True)
             stamp.write_text(wanted)
 
 

@@ -132,6 +132,7 @@ class Job:
     payload: dict[str, Any]  # as pushed: jobId, userId, fileUrl, fileName
     notify: bool = False  # whether a receiver is to be told of its end
     options: dict[str, str] = field(default_factory=dict)  # the hash's other fields: maxPhrases, maxWords, ...
+    requeued: int = 0  # how often somebody has started it anew
 
 
 Figures = Mapping[str, int] | None
@@ -509,7 +510,8 @@ class Queue:
         user = stored["user"].encode(errors="replace").decode()  # a stranger's may be no UTF-8, which MongoDB refuses
         payload = _parse(stored["payload"]) or payload  # what was enqueued, whatever a second pointer says
         notify = "webhookUrl" in stored
-        return Job(payload["jobId"], int(stored["run"]), int(stored["attempts"]), user, payload, notify, options)
+        run, attempts, requeued = (int(stored.get(name, 0)) for name in ("run", "attempts", "requeued"))
+        return Job(payload["jobId"], run, attempts, user, payload, notify, options, requeued)
 
     def _reject(self, raw: str) -> None:
         digest = hashlib.sha256(raw.encode(errors="surrogateescape")).hexdigest()[:16]
@@ -545,7 +547,8 @@ class Queue:
     # For webhooks ---------------------------------------------------------------------------------------------------
 
     def event(self, job_id: str) -> dict[str, Any] | None:
-        """What a receiver is told: url, user, run, fileName, status, error, result; deliveries: what came of it so far.
+        """What a receiver is told: url, user, run, fileName, status, error, result; deliveries: what came of it so far;
+        requeued: how often it was started anew.
 
         None, and no event any more, for a job that has not ended, or is there no longer.
         """
@@ -558,6 +561,7 @@ class Queue:
             "url": stored["webhookUrl"],
             "user": stored.get("user", ""),
             "run": int(stored.get("run", 0)),
+            "requeued": int(stored.get("requeued", 0)),
             "fileName": str(payload.get("fileName", "")),
             "status": _status(stored),
             "error": stored.get("error", ""),
@@ -637,7 +641,7 @@ def backoff(attempts: int) -> float:
 
 _INTERNAL = {*WIRE_FIELDS, "at", "list", "user", "payload", "run", "attempts", "nonce", "settled"}
 _INTERNAL |= {"cancel", "since", "cause", "missedAt", "webhookUrl", "deliveries", "digest", "queuedAt", "group"}
-_INTERNAL |= {"history", "figures"}
+_INTERNAL |= {"history", "figures", "requeued"}
 
 _SHOWN = (  # the script's own, in its order
     *("at", "user", "list", "status", "stage", "progress", "createdAt", "attempts", "error", "group", "payload"),

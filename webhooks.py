@@ -84,7 +84,7 @@ class Notifier:
             if job is not None:
                 delivery, delay = self._call(job_id, job)
                 self._queue.told(job_id, job, delivery, delay)
-                if delay is None:  # the tries before are kept with the job: a log line for each would be ten
+                if delay is None and not job["requeued"]:  # all tries are kept with the job: it has one line here
                     code, error = delivery.get("status"), delivery.get("error")
                     log("webhook over", job_id=job_id, user_id=job["user"], run=job["run"], code=code, error=error)
         except queue_lib.Unavailable:

@@ -49,7 +49,9 @@ HEARTBEAT = 0.2  # seconds between two looks at the child and the signals while 
 RECONCILE = 3600  # seconds between two looks for jobs that Redis forgot
 MAX_RESULT = 64 << 20  # bytes in one message of a child
 SCRATCH = "docdeck-worker-"
-SAID_RUNS = 2  # of which it is said how they go on: with its upload, its end and its webhook a job has five lines
+# A job has five lines at most, whatever happens: its upload, that the first run was for nothing, its end, its webhook,
+# and its end again when somebody had started it anew. A deletion is said in place of an end. Its hash has the history.
+ENDS_SAID = 2
 LOST = "nothing here: another run has it"
 
 
@@ -99,10 +101,11 @@ class Run:
         return took | ({"memory": self.megabytes} if self.megabytes else {})
 
     def say(self, message: str, level: str = "info", *, then: str, **fields: Any) -> None:
-        """A line about this run, and what happens next. A job that is given back all night is said twice, no more."""
-        if self.job.run > SAID_RUNS and message in ("job lost", "job released", "job will be retried"):
-            return
+        """A line about this run, and what happens next."""
         job, seconds = self.job, round(time.monotonic() - self._started, 3)
+        is_end = message not in ("job lost", "job released", "job will be retried")
+        if job.requeued >= ENDS_SAID or (job.run > 1 and not is_end):
+            return
         log(message, level, job_id=job.id, user_id=job.user, run=job.run, seconds=seconds, next=then, **fields)
 
 

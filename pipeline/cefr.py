@@ -4,9 +4,12 @@ A phrase is as hard as its hardest word, a phrasal verb or collocation at least 
 it means; it has no level where one of its words has none.
 """
 
+from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
+from marisa_trie import RecordTrie
+
+from pipeline import tables
 from pipeline.english import CLOSED_CLASSES
 from pipeline.wordnet import ADJECTIVE, ADVERB, NOUN, VERB
 
@@ -24,14 +27,22 @@ def level(key: tuple[str, ...], part_of_speech: str) -> str | None:
 
 
 @cache
-def _analyzer() -> Any:
-    # Imported here because it takes a fifth of a second: who sets no level does without.
-    from cefrpy import CEFRAnalyzer
+def _levels() -> RecordTrie:
+    return tables.open_table("levels", "cefrpy", "<f", _read_levels)
 
-    return CEFRAnalyzer()
+
+def _read_levels() -> Iterator[tables.Row]:
+    """A level for each word and part of speech ("run VB"), and the mean for each word ("run")."""
+    from cefrpy import CEFRAnalyzer  # here, as it reads all its words at once
+
+    analyzer = CEFRAnalyzer()
+    for word in analyzer.yield_words():
+        yield word, (analyzer.get_average_word_level_float(word),)
+        for tag, level in analyzer.get_pos_level_dict_for_word(word, True, True).items():
+            if tag in _TAGS.values():
+                yield f"{word} {tag}", (level,)
 
 
 def _word_level(word: str, part_of_speech: str) -> float:
-    tag = _TAGS.get(part_of_speech)
-    found = _analyzer().get_word_pos_level_float(word, tag) if tag else None
-    return found or _analyzer().get_average_word_level_float(word) or 0.0
+    found: list[tuple[float]] | None = _levels().get(f"{word} {_TAGS.get(part_of_speech)}") or _levels().get(word)
+    return found[0][0] if found else 0.0

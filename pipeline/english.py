@@ -5,10 +5,12 @@ neighbours. General frequencies are wordfreq's Zipf values (3 = once per million
 """
 
 import math
+from collections.abc import Iterator
 from functools import cache, lru_cache
 
-from wordfreq import get_frequency_dict
+from marisa_trie import RecordTrie
 
+from pipeline import tables
 from pipeline.wordnet import NOUN, PARTS_OF_SPEECH, open_wordnet
 
 # No document has as many different words; one that is made of such words must not fill the memory with them.
@@ -81,15 +83,22 @@ CLOSED_CLASSES = DETERMINERS | PREPOSITIONS | PRONOUNS | VERB_MARKERS | OTHER_FU
 
 
 @cache
-def _frequencies() -> dict[str, float]:
-    return get_frequency_dict("en", wordlist="large")
+def _frequencies() -> RecordTrie:
+    return tables.open_table("zipf", "wordfreq", "<f", _read_frequencies)
+
+
+def _read_frequencies() -> Iterator[tables.Row]:
+    from wordfreq import get_frequency_dict  # here, as it brings along much that a look-up does without
+
+    for word, frequency in get_frequency_dict("en", wordlist="large").items():
+        yield word, (math.log10(frequency) + 9,)
 
 
 @bounded_cache
 def zipf(word: str) -> float:
     """Zipf frequency of a lower-case word in general English; 0.0 when wordfreq's large list lacks it."""
-    frequency = _frequencies().get(word.replace("’", "'"), 0.0)
-    return math.log10(frequency) + 9 if frequency else 0.0
+    found: list[tuple[float]] = _frequencies().get(word.replace("’", "'"), [(0.0,)])
+    return found[0][0]
 
 
 @bounded_cache

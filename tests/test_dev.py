@@ -335,6 +335,8 @@ def test_what_is_half_installed_is_installed_again(
     monkeypatch.setattr(dev, "BIN", tmp_path / ".venv" / "bin")
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("# nothing\n")
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "warm.py").write_text("open('tables', 'a').write('built ')\n")
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     python = Path(sys.executable).resolve()  # what follows is a .venv whose making was cut off: no pip yet
     (tmp_path / ".venv" / "bin" / "python").symlink_to(python)
@@ -345,6 +347,7 @@ def test_what_is_half_installed_is_installed_again(
     dev.install("requirements.txt")
     said = capfd.readouterr().err
     assert said.count("Making .venv") == said.count("Installing") == 1
+    assert (tmp_path / "tables").read_text() == "built "  # the lookup tables, once, with what they are made of
 
     requirements.write_text("./there-is-no-such-package\n")
     for _ in range(2):
