@@ -62,7 +62,7 @@ OTHERS = (
 NAMES = {*REDIS, *NEEDED, *SECRETS, *NUMBERS, *FORMS, *OTHERS}
 
 SLOW, SKEWED = 0.1, 60  # seconds
-LOOP_MB = 320  # resident, of an idle worker and the process that its children are forked from
+LOOP_MB = 256  # resident: an idle worker has 232, most of it the process that its children are forked from
 WRONG_KEYS = "The bucket refuses its keys: copy AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY again, from one token."
 REFUSED = {
     "InvalidAccessKeyId": WRONG_KEYS,
