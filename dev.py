@@ -3,10 +3,11 @@
     python3 dev.py run                 Redis, MongoDB and S3 on this machine, the API and a worker, until Ctrl-C
     python3 dev.py run a.pdf b.docx    the same, and the flashcards of these files
     python3 dev.py test [-k queue]     ruff, mypy and pytest on servers of their own
+    python3 dev.py doctor              whether the variables, servers and settings of this place are right: doctor.py
 
 It needs the standard library only, and none of the service's modules: API and workers are started by the commands of
-the Procfile, and files go through the HTTP API as anybody's would. Nothing here runs in production. In reading order:
-packages, processes, servers, the whole stack, files, the commands.
+the Procfile, and files go through the HTTP API as anybody's would. Nothing but the doctor is of use in production. In
+reading order: packages, processes, servers, the whole stack, files, the commands.
 """
 
 from __future__ import annotations  # so that older Pythons get as far as the sentence that names the right one
@@ -15,6 +16,7 @@ import argparse
 import contextlib
 import hashlib
 import http.client
+import importlib.util
 import json
 import os
 import random
@@ -646,6 +648,20 @@ def test(arguments: Sequence[str]) -> int:
         return subprocess.run(leashed(command), cwd=HERE).returncode
 
 
+def doctor(arguments: Sequence[str]) -> int:
+    """`dev.py doctor`: doctor.py in place of this process, with `.venv`, or this Python where it has the packages.
+
+    With no server named, those that `dev.py run` has up in .docdeck.
+    """
+    env, local, python = dict(os.environ), HERE / ".docdeck" / "env", sys.executable
+    if VENV.exists() or not all(importlib.util.find_spec(name) for name in ("redis", "pymongo", "boto3")):
+        install("requirements.txt")
+        python = str(BIN / "python")
+    if set(missing_servers()) == set(URLS) and local.exists():
+        env |= dict(line.split("=", 1) for line in local.read_text().splitlines())
+    os.execve(python, [python, str(HERE / "doctor.py"), *arguments], env)  # noqa: S606  Ctrl-C is the doctor's
+
+
 def main() -> int:
     """Read the command line; the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
@@ -658,11 +674,14 @@ def main() -> int:
     runs.add_argument("--out", type=Path, help="folder for the flashcards (beside each file)")
     runs.add_argument("--keep", action="store_true", help="go on serving when the files are done")
     commands.add_parser("test", help="ruff, mypy and pytest; arguments are pytest's", allow_abbrev=False)
+    commands.add_parser("doctor", help="see whether Docdeck can run here; arguments are doctor.py's", add_help=False)
     arguments, others = parser.parse_known_args()
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         if arguments.command == "test":
             return test(others)
+        if arguments.command == "doctor":
+            return doctor(others)
         if others:
             parser.error(f"unknown: {' '.join(others)}")
         if arguments.workers < 1 or not 0 < arguments.port < 65536:

@@ -36,6 +36,7 @@ For the operator: python queue_lib.py pause | resume | dead | cancel ID | requeu
     document_queue:groups        zset    error group -> when it was seen last      retry, bury       JOB_TTL
     document_queue:group:{group} hash    title, times, first, last, job            retry, bury       JOB_TTL
     document_queue:users:{day}   zset    user -> his jobs of a day since 1970      enqueue           two days
+    document_queue:doctor        string  nothing: whether it can be written        examine           at once, a minute
 
     A counter that is a histogram is many: `wait|3` has what took 40 to 80 ms (|0: up to 10), `wait|sum` the sum.
 """
@@ -50,7 +51,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -76,6 +77,12 @@ Unavailable = redis.RedisError
 WrongPassword = redis.AuthenticationError
 
 _LUA = Path(__file__).with_name("queue_lib.lua").read_text()
+# Which of these commands the user may not send. Nothing is run; a Redis that cannot say so says none.
+_MAY_NOT = """local lacking = {}
+for _, name in ipairs(ARGV) do
+  if redis.acl_check_cmd and not redis.acl_check_cmd(name, 'document_queue', '0') then table.insert(lacking, name) end
+end
+return lacking"""
 # What Redis says when a script of ours does what it must not: a bug, which no waiting mends.
 _OUR_FAULT = re.compile(r"(?:ERR )?(?:user_script|Error (?:running|compiling) script)|WRONGTYPE")
 # To more than ten arguments without a password Redis says this instead of NOAUTH.
@@ -439,6 +446,34 @@ class Queue:
     def ping(self) -> None:
         """Raises `Unavailable` unless Redis answers."""
         self._redis.ping()
+
+    def examine(self) -> dict[str, Any]:
+        """What doctor.py wants to know of Redis, which is left as it was. Raises `Unavailable` if it does not answer.
+
+        seconds: the quickest of five answers. ahead: seconds by which this machine's clock is before its own. info:
+        what INFO says, {} where that is not allowed. lacking: commands that this user may not use. trouble: what it
+        says to a script and to a write of ours, "" if it did them.
+        """
+        took = []
+        for _ in range(5):
+            began = time.monotonic()
+            second, micro = self._redis.time()
+            took.append(time.monotonic() - began)
+        facts: dict[str, Any] = {"seconds": min(took), "ahead": time.time() - second - micro / 1e6}
+        facts |= {"info": {}, "lacking": [], "trouble": ""}
+        with suppress(redis.ResponseError):
+            facts["info"] = self._redis.info()
+        commands = {*re.findall(r"redis\.p?call\('(\w+)'", _LUA), "BRPOP"}
+        try:
+            facts["lacking"] = self._redis.register_script(_MAY_NOT)(args=sorted(commands))
+            self._call("whereabouts", "doctor")
+            self._redis.set(f"{NORMAL}:doctor", "", ex=60)
+        except redis.ResponseError as error:
+            facts["trouble"] = str(error)
+        finally:
+            with suppress(redis.ResponseError):
+                self._redis.delete(f"{NORMAL}:doctor")
+        return facts
 
     # For the worker's loop ------------------------------------------------------------------------------------------
 

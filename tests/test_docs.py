@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+import doctor
 from storage import Storage
 from tests.make_hashes import FILES, without_hashes
 from tests.support import ROOT, running_api
@@ -12,7 +13,7 @@ from tests.support import ROOT, running_api
 README = (ROOT / "README.md").read_text()
 SERVICE = (
     *("api", "auth", "forms", "uploads", "exports", "outbound", "webhooks", "queue_lib", "storage", "worker"),
-    *("fleet", "monitoring", "metrics", "admin"),
+    *("fleet", "monitoring", "metrics", "admin", "doctor"),
 )
 MAY_IMPORT = {
     "admin": {"auth", "queue_lib", "storage", "metrics", "monitoring"},
@@ -29,6 +30,7 @@ MAY_IMPORT = {
     "queue_lib": set(),
     "storage": {"outbound"},
     "monitoring": set(),
+    "doctor": {"auth", "outbound", "webhooks", "queue_lib", "storage", "pipeline"},
     "dev": set(),
     "gunicorn.conf": {"monitoring"},
     "pipeline": {"pipeline"},
@@ -57,6 +59,10 @@ BOTO3_READS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 def test_every_variable_of_the_code_stands_in_readme_and_the_reverse() -> None:
     described = variables_of_readme() | set(re.findall(r"`(REDIS_URL)`", README))
     assert described == variables_of_the_code() | BOTO3_READS
+
+
+def test_every_variable_of_readme_is_known_to_the_doctor() -> None:
+    assert variables_of_readme() | {"REDIS_URL"} == doctor.NAMES
 
 
 def test_every_variable_of_readme_stands_in_the_example_of_an_environment() -> None:
