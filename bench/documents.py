@@ -30,6 +30,7 @@ class Document:
 
     name: str
     parts: tuple[bytes, ...]
+    sha256: str = ""
 
     def content(self) -> bytes:
         """The whole file."""

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,7 @@ class Reader(FastHttpUser):
 
     def send_directly(self, document: Document, content: bytes) -> str | None:
         """The page's way for big files; the jobId."""
-        told = {"fileName": document.name, "size": len(content), "userId": self.user}
-        told["sha256"] = hashlib.sha256(content).hexdigest()
+        told = {"fileName": document.name, "size": len(content), "userId": self.user, "sha256": document.sha256}
         begun = self.ask("upload of 50 MB: begun", "POST", "/api/uploads", json=told)
         if begun.status_code != 201:
             return self.job_of(begun)
@@ -119,15 +119,19 @@ class Reader(FastHttpUser):
 
 
 def make(settings: dict[str, Any]) -> list[list[Document]]:
-    """For each user a document for each round: some users have big ones."""
+    """For each user a document for each round: some users have big ones. What a user's own machine would do with it
+    while others upload is done here, in advance: the burst's are whole in memory, and their sums are known."""
     text = Path(settings["text"]) if settings["text"] else None
     users, big = settings["users"], settings["big"]
     number, made = 0, []
     for user in range(users):
         mine = []
-        for _ in range(settings["rounds"]):
+        for turn in range(settings["rounds"]):
             number += 1
-            mine.append((documents.big if user * big % users < big else documents.small)(number, text))
+            document = (documents.big if user * big % users < big else documents.small)(number, text)
+            content = document.content()
+            sha256, parts = hashlib.sha256(content).hexdigest(), document.parts if turn else (content,)
+            mine.append(replace(document, parts=parts, sha256=sha256))
         made.append(mine)
     return made
 
