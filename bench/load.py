@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, quantiles
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=120, help="seconds between two uploads of a user (120)")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--bursts", action="store_true", help="all upload at once in every round, not the first only")
+    parser.add_argument("--line", type=float, default=0, help="megabits per second of each user's line (0: no limit)")
     parser.add_argument("--text", type=Path, help="an English text to draw sentences from, instead of WordNet's")
     parser.add_argument("--form", action="store_true", help="send the big files through the API as well")
     parser.add_argument("--quick", action="store_true", help="ten users, one of them with big files, for a minute")
@@ -65,6 +67,7 @@ def main() -> None:
         "seconds": seconds,
         "form": options.form,
         "bursts": options.bursts,
+        "line": options.line,
         "text": str(options.text or ""),
     }
     with tempfile.TemporaryDirectory(prefix="dd-") as folder:
@@ -90,6 +93,7 @@ def measure(folder: Path, settings: dict[str, Any], workers: int) -> dict[str, A
     if users.stdout is None or users.stdin is None or users.stdout.readline() != b"ready\n":
         sys.exit("load_users.py did not start: its words are above.")
     with running(folder / "data", workers) as (stack, url, parts):
+        warm(url, stack)
         dev.note(f"{settings['users']} users, {settings['users'] * settings['rounds']} documents ...")
         with sampled({**parts, "users": users.pid}) as samples:
             users.stdin.write(url.encode() + b"\n")
@@ -99,6 +103,16 @@ def measure(folder: Path, settings: dict[str, Any], workers: int) -> dict[str, A
         run: dict[str, Any] = json.loads(out.read_text()) if out.exists() else sys.exit("The users died.")
         run["samples"], run["saved"], run["left"] = samples, saved(stack.env), left(stack.env)
     return run
+
+
+def warm(url: str, stack: dev.Stack) -> None:
+    """A few documents that do not count: the first writes to a new SeaweedFS wait a second for its volumes."""
+    port = int(url.rpartition(":")[2])
+    for _ in range(4):
+        job = dev.send(port, HERE.parent / "samples" / "how-a-city-drinks.txt", stack.pause)
+        while b'"status": "completed"' not in dev.get(port, f"/api/job-status/{job}")[1]:
+            stack.pause(0.5)
+        urllib.request.urlopen(urllib.request.Request(f"{url}/api/users/local", method="DELETE")).close()  # noqa: S310
 
 
 @contextlib.contextmanager

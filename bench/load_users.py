@@ -32,6 +32,25 @@ PATIENCE = 900  # seconds after the last upload for the last cards
 BOUNDARY = "bench-bench-bench"
 
 
+class Line:
+    """A body that goes out as fast as a user's line lets it, in bytes a second."""
+
+    def __init__(self, content: bytes, rate: float) -> None:
+        self._content, self._rate, self._sent, self._began = content, rate, 0, time.monotonic()
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, when it is their time."""
+        ahead = self._sent / self._rate - (time.monotonic() - self._began)
+        if ahead > 0.01:
+            gevent.sleep(ahead)
+        piece = self._content[self._sent : self._sent + size]
+        self._sent += len(piece)
+        return piece
+
+
 class Reader(FastHttpUser):
     """Somebody who uploads a document every so often, and waits for the cards of each."""
 
@@ -97,9 +116,11 @@ class Reader(FastHttpUser):
 
     def ask(self, name: str, method: str, url: str, **more: Any) -> Any:
         """One request, and again after a 503; every answer is counted."""
+        body, rate = more.pop("data", None), self.settings["line"] * 1e6 / 8
         while True:
             began = time.time()
-            with self.client.request(method, url, name=name, catch_response=True, **more) as answer:
+            data = Line(body, rate) if body and rate else body
+            with self.client.request(method, url, name=name, catch_response=True, data=data, **more) as answer:
                 answer.success()  # what is a failure is told from the codes, at the end
             ms = (time.time() - began) * 1000
             self.events.append({"began": began, "name": name, "ms": ms, "code": answer.status_code})
