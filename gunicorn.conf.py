@@ -104,7 +104,7 @@ bind = f"{host}:{os.environ.get('PORT', '8000')}"
 
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))  # two, so that one serves while the other is started again
 worker_class = Worker
-threads = 32  # a slow upload holds one until it is in; uploads.py leaves some to all who ask for a status
+threads = 96  # a slow upload holds one until it is in; uploads.py leaves some to all who ask for a status
 # Seconds for which a thread waits for a first byte, and reads on what was refused.
 gthread.DEFAULT_WORKER_DATA_TIMEOUT = 0.5
 timeout = 60  # seconds for which the process may give no sign of life; a request in a thread may take longer

@@ -90,12 +90,13 @@ class Storage:
         self.bucket, self._allowed = bucket, outbound.allowed_hosts()
         self._cdn = os.environ.get("FILES_CDN_URL", "")
         self._endpoint, self._keep = endpoint, keep
-        # R2 refuses the checksum trailers that boto3 sends by default, and knows one region.
+        # R2 refuses the checksum trailers that boto3 sends by default, and knows one region. TLS guards what is sent:
+        # signing its bytes as well would read each file once more.
         config = Config(
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             signature_version="s3v4",
-            s3={"addressing_style": "path" if endpoint else "auto"},
+            s3={"addressing_style": "path" if endpoint else "auto", "payload_signing_enabled": False},
             connect_timeout=min(answer, 3),
             read_timeout=silence,
             retries={"mode": "standard", "total_max_attempts": 3},

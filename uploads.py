@@ -48,7 +48,9 @@ from queue_lib import Queue
 from storage import MAX_FILE, TOO_LARGE, Storage
 from webhooks import Hooks
 
-AT_ONCE = 24  # of a process' 32 threads: a slow client holds one, and the others have to go on answering
+# Of a process' 96 threads: a slow client holds one for minutes, a burst for a moment, and the others go on answering.
+AT_ONCE, IN_LINE = 24, 64
+PATIENCE = 20  # seconds in line for a place; whoever falls silent has lost his by then
 
 
 class Uploads:
@@ -56,19 +58,15 @@ class Uploads:
 
     def __init__(self, queue: Queue, files: Storage, hooks: Hooks) -> None:
         self.queue, self.files, self.hooks = queue, files, hooks
-        self.places = threading.BoundedSemaphore(AT_ONCE)
+        self.places, self.line = threading.BoundedSemaphore(AT_ONCE), threading.BoundedSemaphore(AT_ONCE + IN_LINE)
         self.closed = Closed()
         self.version = pipeline_version()
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:
-        """Around whatever reads a body. Without a place left, the request is refused before it is read."""
-        if not self.places.acquire(blocking=False):
-            raise ServiceUnavailable("Many documents are coming in. Please try again in a few seconds.", retry_after=5)
-        try:
+        """Around whatever reads a body: a burst stands in line, unread. Who finds it full or waits long is refused."""
+        with held(self.line, 0), held(self.places, PATIENCE):
             yield
-        finally:
-            self.places.release()
 
     def submit(self, upload: Request) -> dict[str, str]:
         """A form with a document; the specification's answer. Leaves nothing behind when it cannot take it."""
@@ -176,6 +174,17 @@ class Uploads:
                 self.files.delete_job(payload["jobId"], payload["userId"])
         except (storage.Unavailable, storage.Transient) as error:
             log("an upload without a job was left behind", "warning", key=key, error=str(error))
+
+
+@contextlib.contextmanager
+def held(places: threading.Semaphore, seconds: float) -> Iterator[None]:
+    """One of the places, waited for so long."""
+    if not places.acquire(timeout=seconds):
+        raise ServiceUnavailable("Many documents are coming in. Please try again in a few seconds.", retry_after=5)
+    try:
+        yield
+    finally:
+        places.release()
 
 
 def answer(job_id: str) -> dict[str, str]:

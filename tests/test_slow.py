@@ -120,7 +120,7 @@ def test_a20_ten_uploads_of_50_mb_three_of_them_slow_leave_polls_quick_and_the_a
 
 
 def test_a20_heads_without_an_end_hold_the_api_up_for_seconds_and_no_longer(service: Service) -> None:
-    lines = [dial(service, b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ") for _ in range(100)]  # threads: 64
+    lines = [dial(service, b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ") for _ in range(250)]  # threads: 192
     try:
 
         def answers() -> bool:
@@ -166,17 +166,33 @@ def outage(service: Service, seconds: float) -> float:
 
 
 def test_a20_heads_that_drip_hold_the_api_up_for_seconds_and_no_longer(service: Service) -> None:
-    with rude(service, b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ", 128, b"y"):  # threads: 64, in turns
+    with rude(service, b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ", 384, b"y"):  # threads: 192, in turns
         assert outage(service, 5 * HEAD) < 4 * HEAD
 
 
 def test_a20_bodies_that_drip_leave_threads_to_others_and_are_refused_when_they_are_too_many(service: Service) -> None:
-    with rude(service, UPLOAD, 128, b"x"):
+    with rude(service, UPLOAD, 256, b"x"):  # places: 48, and 128 in line
         assert outage(service, 15) < 10
         answer = post(service, TEXT)
         assert (answer.status_code, answer.json()["code"]) == (503, "service_unavailable")
         assert answer.headers["Retry-After"] == "5"
     wait_until(lambda: post(service, TEXT).status_code == 200, 30, "a place for another")
+
+
+def test_a_hundred_uploads_at_once_are_all_taken(service: Service) -> None:
+    head, _, part = UPLOAD.replace(b"52428800", b"%d").rpartition(b"\r\n\r\n--b\r\n")
+    lines, rests = [], []
+    for number in range(100):
+        tail = b"\r\n--b\r\nContent-Disposition: form-data; name=\"userId\"\r\n\r\nuser%d\r\n--b--\r\n" % number
+        body = b"--b\r\n" + part + PNG + tail
+        lines.append(dial(service, head % len(body) + b"\r\n\r\n" + body[:-1]))
+        rests.append(body[-1:])
+    for line, rest in zip(lines, rests, strict=True):
+        line.sendall(rest)
+    answers = [line.recv(4096).split(b"\r\n")[0] for line in lines]
+    for line in lines:
+        line.close()
+    assert answers == [b"HTTP/1.1 200 OK"] * 100
 
 
 def test_a20_a_body_that_falls_silent_is_left(service: Service) -> None:
