@@ -157,5 +157,7 @@ def picture(curve: Curve) -> str:
         began = f"{cost}: {curve.costs[cost][0]:.3g} to {curve.costs[cost][-1]:.3g}"
         parts.append(text(f"{left + number * 170},{top - 18}", began, f'fill="{COLOURS[number]}"'))
     parts.append(text(f"{width / 2:.0f},{height - 5}", curve.what, 'text-anchor="middle"'))
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">'
-    return "\n".join([head, f'<rect width="{width}" height="{height}" fill="white"/>', *parts, "</svg>\n"])
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif"'
+    return "\n".join(
+        [head, 'font-size="11">', f'<rect width="{width}" height="{height}" fill="white"/>', *parts, "</svg>\n"]
+    )
