@@ -105,7 +105,7 @@ def docdeck() -> tuple[Any, Put]:
             say("end", name)
         while True:
             try:
-                queue.finish(job, "{}")
+                queue.finish(job, "{}", more=not stop)
                 return
             except Unavailable:
                 time.sleep(1)

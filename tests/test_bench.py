@@ -3,7 +3,9 @@
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,11 +13,7 @@ from tests.support import ROOT, patience
 
 sys.path.append(str(ROOT / "bench"))  # last: there is a pipeline.py in it
 
-import growth  # noqa: E402
-import queue_bench  # noqa: E402
-import side_by_side  # noqa: E402
-from queue_bench import Figures  # noqa: E402
-
+growth, queue_bench, side_by_side = map(import_module, ("growth", "queue_bench", "side_by_side"))
 README = (ROOT / "README.md").read_text()
 RESULTS = ROOT / "bench" / "RESULTS.md"
 
@@ -80,9 +78,9 @@ def test_a_run_replaces_what_stands_in_readme_and_leaves_the_rest(
     assert "(../docs/x.svg)" in (tmp_path / "bench" / "RESULTS.md").read_text()
 
 
-def figures(rate: float, killed: str, **others: float) -> Figures:
+def figures(rate: float, killed: str, **others: float) -> Any:
     """Of a queue with that rate."""
-    found = Figures([rate], [1.0], [others.get("pickup", 1.0)], others.get("per_job", 5), 100, 20)
+    found = queue_bench.Figures([rate], [1.0], [others.get("pickup", 1.0)], others.get("per_job", 5), 100, 20)
     found.killed = found.killed_short = killed
     return found
 
