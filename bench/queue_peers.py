@@ -192,7 +192,7 @@ def dramatiq() -> tuple[Any, Put]:
     import dramatiq
     from dramatiq.brokers.redis import RedisBroker
 
-    dramatiq.set_broker(RedisBroker(url=URL, **({"heartbeat_timeout": 5000} if SHORT else {})))
+    dramatiq.set_broker(RedisBroker(url=URL, **({"heartbeat_timeout": 5000, "maintenance_chance": 1_000_000} if SHORT else {})))
     actor = dramatiq.actor(run)
     return None, plain(actor.send)
 
@@ -212,7 +212,7 @@ def arq() -> tuple[Any, Put]:
 
     settings = RedisSettings.from_dsn(URL)
     wanted = {"functions": [run_in_arq], "redis_settings": settings, "max_jobs": 1}
-    app = type("WorkerSettings", (), wanted | ({"job_timeout": 5} if SHORT else {}))
+    app = type("WorkerSettings", (), wanted | ({"job_timeout": 20} if SHORT else {}))
     pools: list[Any] = []
 
     async def put(name: str, seconds: float) -> None:
@@ -227,7 +227,8 @@ def taskiq() -> tuple[Any, Put]:
     """taskiq with the one of its Redis brokers that has acknowledgements."""
     from taskiq_redis import RedisStreamBroker
 
-    app = RedisStreamBroker(URL, **({"idle_timeout": 5000} if SHORT else {}))
+    # Without the lock's timeout a worker killed at the wrong moment holds it for ever, as the broker's manual says.
+    app = RedisStreamBroker(URL, unacknowledged_lock_timeout=10, **({"idle_timeout": 5000} if SHORT else {}))
     task = app.task(task_name="run")(run_async)
     started: list[bool] = []
 

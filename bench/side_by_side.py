@@ -137,7 +137,7 @@ def behind_in_queue(found: dict[str, queue_bench.Figures]) -> str:
     told.append(many(cheaper, "sends fewer commands a job", "send fewer commands a job"))
     told.append(many(calmer, "sends fewer in an idle hour", "send fewer in an idle hour"))
     told.append(many(leaner, "needs less memory", "need less memory"))
-    told.append(f"a killed worker's job did not come back from {listed(losing)}, whatever was set")
+    told.append(f"a killed worker's job did not come back from {listed(losing)} while we waited, whatever was set")
     return "; ".join(told) + "."
 
 
