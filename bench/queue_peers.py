@@ -192,7 +192,8 @@ def dramatiq() -> tuple[Any, Put]:
     import dramatiq
     from dramatiq.brokers.redis import RedisBroker
 
-    dramatiq.set_broker(RedisBroker(url=URL, **({"heartbeat_timeout": 5000, "maintenance_chance": 1_000_000} if SHORT else {})))
+    sooner = {"heartbeat_timeout": 5000, "maintenance_chance": 1_000_000} if SHORT else {}
+    dramatiq.set_broker(RedisBroker(url=URL, **sooner))
     actor = dramatiq.actor(run)
     return None, plain(actor.send)
 
