@@ -32,11 +32,12 @@ import dev
 WORDS_PER_MB = 2_000  # so that 50 MB have 100,000 words, the most that the specification speaks of
 GATEWAY = 60  # seconds after which the specification calls a request timed out
 PAGES_PER_MB = 5
+TINY = 100  # words of a document in which there is nothing to do but what there is for each
 
 
 @dataclass(frozen=True)
 class Row:
-    """Documents of so many MB, of so many users at once. Seconds: of the median document and of the last one."""
+    """Documents of so many MB (0: TINY words), of so many users at once. Seconds of the median document and the last."""
 
     megabytes: int
     users: int
@@ -45,6 +46,12 @@ class Row:
     sync_median: float
     sync_last: float
     sync_late: int  # answers that took longer than GATEWAY, or never came
+
+    @property
+    def name(self) -> str:
+        """What a reader calls it."""
+        size = f"{self.megabytes} MB" if self.megabytes else f"{TINY} words"
+        return f"{size}, {self.users} user{'s' * (self.users > 1)}"
 
     @property
     def per_hour(self) -> float:
@@ -68,7 +75,7 @@ def measure(plan: Sequence[tuple[int, int]], rounds: int, text: str) -> list[Row
         stack.start_service(listener, cores)
         direct = running.enter_context(synchronous_server(home, cores))
         for megabytes, users in plan:
-            path = make_pdf(home / f"{megabytes}.pdf", megabytes, text)
+            path = document(home, megabytes, text)
             ours, theirs = list[list[float]](), list[list[float]]()
             for _ in range(rounds if users == 1 else 1):
                 ours.append(at_once(users, partial(through_queue, queued, path)))
@@ -141,6 +148,14 @@ def synchronous_server(home: Path, processes: int) -> Iterator[int]:
     finally:
         dev.end([server], 4)
         listener.close()
+
+
+def document(home: Path, megabytes: int, text: str) -> Path:
+    """A PDF, or a text of TINY words."""
+    if megabytes:
+        return make_pdf(home / f"{megabytes}.pdf", megabytes, text)
+    (home / "tiny.txt").write_text(" ".join(text.split()[:TINY]))
+    return home / "tiny.txt"
 
 
 def make_pdf(path: Path, megabytes: int, text: str) -> Path:

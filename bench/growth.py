@@ -1,8 +1,8 @@
 """How costs grow: with a document's words, with waiting jobs, users and finished jobs. Tables, and a picture of each.
 
 The queue's costs are milliseconds by the clock of enqueueing a job, and of taking and finishing one, through
-queue_lib on a Redis of this machine, medians of some. Pictures are SVG, both axes logarithmic, so that what grows in
-proportion is a straight line that rises as steeply as the grid.
+queue_lib on a Redis of this machine, medians of some. Pictures are SVG, both axes logarithmic, so that what grows by
+a power is a straight line, with a dashed one for what grows in proportion.
 """
 
 import json
@@ -123,7 +123,7 @@ def finished(queue: Queue, db: redis.Redis, jobs: int) -> None:
 
 def picture(curve: Curve) -> str:
     """An SVG of one curve, each cost a line, relative to what it is at the least size."""
-    width, height, left, top = 560, 300, 60, 40
+    width, height, left, top = 560, 330, 60, 70
     decades_x = math.log10(curve.sizes[-1] / curve.sizes[0])
     ratios = {cost: [value / values[0] for value in values] for cost, values in curve.costs.items()}
     lows, highs = min(map(min, ratios.values())), max(map(max, ratios.values()))
@@ -155,7 +155,10 @@ def picture(curve: Curve) -> str:
         points = [place(size, ratio) for size, ratio in zip(curve.sizes, values, strict=True)]
         parts.append(line(points, f'stroke="{COLOURS[number]}" stroke-width="2"'))
         began = f"{cost}: {curve.costs[cost][0]:.3g} to {curve.costs[cost][-1]:.3g}"
-        parts.append(text(f"{left + number * 170},{top - 18}", began, f'fill="{COLOURS[number]}"'))
+        parts.append(text(f"{left},{18 + number * 16}", began, f'fill="{COLOURS[number]}"'))
+    most = min(last / first, 10**ceiling)
+    parts.append(line([place(first, 1), place(first * most, most)], 'stroke="#999" stroke-dasharray="4"'))
+    parts.append(text(f"{left + 300},18", "- - - in proportion", 'fill="#666"'))
     parts.append(text(f"{width / 2:.0f},{height - 5}", curve.what, 'text-anchor="middle"'))
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif"'
     return "\n".join(

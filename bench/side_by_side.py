@@ -46,9 +46,9 @@ QUEUE_SIZES = {
 }
 WORDS = {"full": (10_000, 100_000, 1_000_000), "quick": (10_000, 100_000, 1_000_000), "smoke": (2_000, 4_000)}
 UPLOADS = {
-    "full": [(1, 1), (1, 100), (50, 1), (50, 100)],
-    "quick": [(1, 1), (1, 100), (50, 1), (50, 4)],
-    "smoke": [(1, 1)],
+    "full": [(0, 1), (0, 100), (1, 1), (1, 100), (50, 1), (50, 100)],
+    "quick": [(0, 1), (0, 50), (1, 1), (1, 100), (50, 1), (50, 4)],
+    "smoke": [(0, 1), (1, 1)],
 }
 QUEUED = {"full": (100, 1_000, 10_000, 100_000), "quick": (100, 1_000, 10_000), "smoke": (10, 100)}
 MOST_FOR_YAKE = 100_000  # words: it takes minutes for a million
@@ -262,19 +262,25 @@ def ends(options: Options) -> str:
     head = ("", "**Docdeck**: median, last s", "documents an hour and core", "in the request: median, last s",
             f"of them over {end_to_end.GATEWAY} s")  # fmt: skip
     cells = [
-        (f"{row.megabytes} MB, {row.users} user{'s' * (row.users > 1)}", f"{number(row.median)}, {number(row.last)}",
+        (row.name, f"{number(row.median)}, {number(row.last)}",
          number(row.per_hour), f"{number(row.sync_median)}, {number(row.sync_last)}", row.sync_late)
         for row in rows
     ]  # fmt: skip
     slower = [
-        f"{row.megabytes} MB of {row.users} at once take {row.last / row.sync_last:.1f} times as long as in the request"
+        f"{row.name}: {row.last / row.sync_last:.1f} times as long as in the request"
         for row in rows
         if row.last > row.sync_last
     ]
-    told = (
-        f"{end_to_end.WORDS_PER_MB:,} words a MB. Behind: {listed(slower)}. That is the price of a bucket, a record, a "
+    tiny = max((row for row in rows if not row.megabytes), key=lambda row: row.users)
+    own = tiny.last / tiny.users * min(tiny.users, os.cpu_count() or 1)
+    told = f"{end_to_end.WORDS_PER_MB:,} words a MB. A document of {end_to_end.TINY} words keeps a worker "
+    told += (
+        f"for {number(own)} s: its own overhead for each. Behind: {listed(slower)}. That is the price of a bucket, a "
     )
-    told += "process and limits for each document; what is made in a request is kept nowhere, and gone if it is cut."
+    told += (
+        "record, a process and limits for each document; what is made in a request is kept nowhere, and gone if it is "
+    )
+    told += "cut."
     return "\n\n".join([table(head, cells), told])
 
 
