@@ -1,9 +1,10 @@
-"""Everything that runs on a developer's machine: makes `.venv`, starts the local servers, the service and the tests.
+"""Everything that runs on a developer's machine: `.venv`, the local servers, the service, its tests and the bench.
 
     python3 dev.py run                 Redis, MongoDB and S3 on this machine, the API and a worker, until Ctrl-C
     python3 dev.py run a.pdf b.docx    the same, and the flashcards of these files
     python3 dev.py test [-k queue]     ruff, mypy and pytest on servers of their own
     python3 dev.py doctor              whether the variables, servers and settings of this place are right: doctor.py
+    python3 dev.py bench --quick       how fast all this is beside others, which get a `.venv-bench` of their own
 
 It needs the standard library only, and none of the service's modules: API and workers are started by the commands of
 the Procfile, and files go through the HTTP API as anybody's would. Nothing but the doctor is of use in production. In
@@ -73,48 +74,49 @@ def note(text: str) -> None:
 # Packages -------------------------------------------------------------------------------------------------------------
 
 
-def install(*names: str) -> None:
-    """Make `.venv` and install requirement files into it, unless just these were installed before.
+def install(*names: str, venv: Path | None = None) -> None:
+    """Make `.venv`, or another, and install requirement files into it, unless just these were installed before.
 
     A file's stamp is written after its installation, so nothing half done counts as done.
     """
-    local = "requirements-local.txt" in names
+    local, venv = "requirements-local.txt" in names, venv or VENV
     if not (3, 11) <= sys.version_info[:2] <= ((3, 13) if local else (3, 99)):
         this = ".".join(map(str, sys.version_info[:2]))
         instead = f", or {OWN_SERVERS}" if local else ""
         raise Trouble(f"Docdeck needs Python 3.11, 3.12 or 3.13, not {this}: use one of those{instead}.")
     with (HERE / "requirements.txt").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of two starts at once, the second finds the first one's work done
-        if not venv_works():
-            note("Making .venv ...")
-            if subprocess.run(leashed([sys.executable, "-m", "venv", "--clear", str(VENV)])).returncode:
+        if not venv_works(venv):
+            note(f"Making {venv.name} ...")
+            if subprocess.run(leashed([sys.executable, "-m", "venv", "--clear", str(venv)])).returncode:
                 raise Trouble("Python could not make a virtual environment (Debian: apt-get install python3-venv).")
         for name in names:
-            stamp = VENV / f".installed-{name}"
-            wanted = hashlib.sha256((VENV / "pyvenv.cfg").read_bytes() + (HERE / name).read_bytes()).hexdigest()
+            stamp = venv / f".installed-{name}"
+            wanted = hashlib.sha256((venv / "pyvenv.cfg").read_bytes() + (HERE / name).read_bytes()).hexdigest()
             if stamp.exists() and stamp.read_text() == wanted:
                 continue
-            note(f"Installing {name} into .venv ...")
+            note(f"Installing {name} into {venv.name} ...")
             stamp.unlink(missing_ok=True)
-            pip_install(name)
+            pip_install(name, venv)
             if name == "requirements.txt":  # the pipeline's lookup tables are made of what is in there
-                subprocess.run(leashed([str(BIN / "python"), "-m", "pipeline.warm"]), cwd=HERE, check=True)
+                subprocess.run(leashed([str(venv / "bin" / "python"), "-m", "pipeline.warm"]), cwd=HERE, check=True)
             stamp.write_text(wanted)
 
 
-def venv_works() -> bool:
-    """Whether `.venv` is whole: its Python is there, and it has a pip or has installed something before."""
-    python = BIN / "python"
-    if not os.access(python, os.X_OK) or not (VENV / "pyvenv.cfg").exists():
+def venv_works(venv: Path) -> bool:
+    """Whether it is whole: its Python is there, and it has a pip or has installed something before."""
+    python = venv / "bin" / "python"
+    if not os.access(python, os.X_OK) or not (venv / "pyvenv.cfg").exists():
         return False
-    if any(VENV.glob(".installed-*")):
+    if any(venv.glob(".installed-*")):
         return True
     return subprocess.run([str(python), "-m", "pip", "--version"], capture_output=True).returncode == 0
 
 
-def pip_install(name: str) -> None:
+def pip_install(name: str, venv: Path) -> None:
     """One requirements file. Of the local servers only wheels: building one would take an hour, or fail."""
-    command = [str(BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "install"]
+    command = [*pip, "--quiet", "--disable-pip-version-check", "--no-input"]
     local = name == "requirements-local.txt"
     if local:
         command.append("--only-binary=:all:")
@@ -662,6 +664,14 @@ def doctor(arguments: Sequence[str]) -> int:
     os.execve(python, [python, str(HERE / "doctor.py"), *arguments], env)  # noqa: S606  Ctrl-C is the doctor's
 
 
+def bench(arguments: Sequence[str]) -> int:
+    """`dev.py bench`: Docdeck beside others, with these arguments. Theirs would pull our redis-py back, so apart."""
+    install("requirements.txt", "requirements-local.txt", "requirements-dev.txt")
+    install("requirements-bench.txt", venv=HERE / ".venv-bench")
+    command = [str(BIN / "python"), str(HERE / "bench" / "side_by_side.py"), *arguments]
+    return subprocess.run(leashed(command), cwd=HERE).returncode
+
+
 def main() -> int:
     """Read the command line; the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
@@ -675,6 +685,7 @@ def main() -> int:
     runs.add_argument("--keep", action="store_true", help="go on serving when the files are done")
     commands.add_parser("test", help="ruff, mypy and pytest; arguments are pytest's", allow_abbrev=False)
     commands.add_parser("doctor", help="see whether Docdeck can run here; arguments are doctor.py's", add_help=False)
+    commands.add_parser("bench", help="Docdeck beside others, measured", allow_abbrev=False, add_help=False)
     arguments, others = parser.parse_known_args()
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
@@ -682,6 +693,8 @@ def main() -> int:
             return test(others)
         if arguments.command == "doctor":
             return doctor(others)
+        if arguments.command == "bench":
+            return bench(others)
         if others:
             parser.error(f"unknown: {' '.join(others)}")
         if arguments.workers < 1 or not 0 < arguments.port < 65536:

@@ -487,6 +487,33 @@ function verbs.claim(id, list, raw, nonce, patient)
   return {'run', redis.call('HGETALL', 'job:' .. id)}
 end
 
+-- What BRPOP and claim would come to, for a worker that has just finished a job: one command instead of three. Whatever
+-- is not simply ready goes back, and is left to them. Sent twice, it hands out the same job.
+-- → the pointer and the job's hash, or nothing
+local function next_job(finished, nonce)
+  local before = redis.call('HGET', 'job:' .. finished.id, 'next')
+  local ours = before and load(before)
+  if ours and ours.at == 'run' and ours.nonce == nonce then
+    return ours.payload, redis.call('HGETALL', 'job:' .. before)
+  end
+  if redis.call('EXISTS', PAUSED) == 1 then return end
+  for _, list in ipairs(LISTS) do
+    for _ = 1, BATCH do
+      local raw = redis.call('RPOP', list)
+      if not raw then break end
+      local entry = decode(raw)
+      local answer = entry and verbs.claim(entry.jobId, list, raw, nonce, 'yes') or {'strange'}
+      if answer[1] == 'run' then
+        save(finished, 'next', entry.jobId)
+        return raw, answer[2]
+      elseif answer[1] == 'strange' or answer[1] == 'wait' then
+        redis.call('RPUSH', list, raw)
+        return
+      end
+    end
+  end
+end
+
 -- An entry that no worker can read is kept where an operator finds it: under its own id where there is one, since it
 -- may stand in a line already, else under the one given.
 function verbs.reject(id, raw, reason)
@@ -504,22 +531,30 @@ end
 
 -- Valid for the newest run wherever the job is by now, even dead: its result is saved already. result: '' for one that
 -- is too long for Redis.
-function verbs.finish(id, run, result, figures)
-  local job = load(id)
-  if not job.at or job.run ~= tonumber(run) then return 'lost' end
-  if job.at == 'done' then return 'ok' end
+local function finish(job, result, figures)
   save(job, 'at', 'done', 'status', 'completed', 'progress', '100', 'stage', 'done')
   if result ~= '' then save(job, 'result', result) end
   take_out(job)
   undead(job)
-  redis.call('HDEL', 'job:' .. id, 'error', 'group')
-  local digest = redis.call('HGET', 'job:' .. id, 'digest')
-  if digest then redis.call('SET', CACHE .. digest, id, 'PX', set.ttl) end
+  redis.call('HDEL', 'job:' .. job.id, 'error', 'group')
+  local digest = redis.call('HGET', 'job:' .. job.id, 'digest')
+  if digest then redis.call('SET', CACHE .. digest, job.id, 'PX', set.ttl) end
   expire(job)
   weigh(job, figures)
   done(job)
-  return 'ok'
 end
+
+-- nonce: with which the next job is claimed at once, '' for none. → {'ok' | 'lost', and what next_job says}
+function verbs.finish(id, run, result, figures, nonce)
+  local job = load(id)
+  if not job.at or job.run ~= tonumber(run) then return {'lost'} end
+  if job.at ~= 'done' then finish(job, result, figures) end
+  if nonce == '' then return {'ok'} end
+  return {'ok', next_job(job, nonce)}
+end
+
+-- Redis runs this file anew for each command: what every job goes through needs nothing of what stands below.
+if verbs[ARGV[1]] then return verbs[ARGV[1]](unpack(ARGV, 3)) end
 
 -- The three verbs that give a job up: only by the run that holds it, and the same one again says yes.
 local function give_up(verb, act)

@@ -117,15 +117,16 @@ class Accepted(NamedTuple):
 
 
 class Client(redis.Redis):
-    """Counts the commands that it sends, since Upstash bills each."""
+    """Counts the commands that it sends, since Upstash bills each, and sends what is no UTF-8 as it came."""
 
     sent = 0
 
     def execute_command(self, *arguments: Any, **options: Any) -> Any:
         """One command more."""
         self.sent += 1
+        raw = [part.encode(errors="surrogateescape") if isinstance(part, str) else part for part in arguments[1:]]
         try:
-            return super().execute_command(*arguments, **options)
+            return super().execute_command(arguments[0], *raw, **options)  # hiredis would refuse surrogates
         except redis.ConnectionError as error:
             if isinstance(error.__context__, ssl.SSLCertVerificationError):
                 why = error.__context__.verify_message
@@ -224,6 +225,7 @@ class Queue:
         self._next_look = 0.0
         self._longest_block = 0.0
         self._paused = False
+        self._ahead: Job | None = None  # claimed for the next `take`
         self._settings = json.dumps(
             {
                 "lease": int(lease * 1000),
@@ -483,6 +485,11 @@ class Queue:
         may_interrupt: a context manager inside which an exception may be raised by a signal handler: only the wait
         itself stands in it. What the interrupted wait had popped comes back by `leave`.
         """
+        if self._ahead:
+            job, self._ahead = self._ahead, None
+            # Something may have kept this loop since it was claimed, for longer than its lease.
+            stale = time.monotonic() >= self._next_look and self.look_after(job, 0, "starting") == "lost"
+            return None if stale else job
         if time.monotonic() >= self._next_look:
             self.look_after()
         block = max(0.05, self._longest_block)
@@ -516,11 +523,12 @@ class Queue:
         if word == "strange":
             self._reject(raw)
             return None
-        if word != "run":
-            return None
+        return self._claimed(payload, rest[0]) if word == "run" else None
+
+    def _claimed(self, payload: dict[str, Any], flat: list[str]) -> Job:
         # The first progress comes soon, so that whoever waits sees the job move.
         self._next_look = min(self._next_look, time.monotonic() + self.look_interval / 4)
-        stored = _pairs(rest[0])
+        stored = _pairs(flat)
         options = {name: value for name, value in stored.items() if name not in _INTERNAL}
         user = stored["user"].encode(errors="replace").decode()  # a stranger's may be no UTF-8, which MongoDB refuses
         payload = _parse(stored["payload"]) or payload  # what was enqueued, whatever a second pointer says
@@ -561,6 +569,8 @@ class Queue:
     def leave(self) -> None:
         """On the way out: the wait's connection is closed first, so that it pops nothing more, then one last look."""
         self._waiting.connection_pool.disconnect()
+        if self._ahead:
+            self.release(self._ahead)
         self.look_after()
 
     # For webhooks ---------------------------------------------------------------------------------------------------
@@ -599,13 +609,20 @@ class Queue:
 
     # Ends of a run: True if it counted, False if the job was no longer this run's -----------------------------------
 
-    def finish(self, job: Job, result: str, figures: Figures = None) -> bool:
+    def finish(self, job: Job, result: str, figures: Figures = None, more: bool = False) -> bool:
         """Done: the result, JSON, becomes a field of the hash; one that is longer than MOST_RESULT does not.
 
         Counts for the newest run wherever the job is by now.
+        more: `take` follows; what it will say is claimed in the same command, if a job waits. `leave` gives it back.
         """
         short = len(result.encode(errors="surrogateescape")) <= MOST_RESULT
-        return self._settle(job, "finish", result if short else "", json.dumps(figures or {}))
+        digest = hashlib.sha256(f"{job.id} {job.run}".encode()).hexdigest()[:16]  # the same if this is tried again
+        nonce = f"{self.worker or 'a worker'} ({digest})" if more else ""
+        told = json.dumps(figures or {})
+        word, *ahead = self._settle(job, "finish", result if short else "", told, nonce)
+        if ahead:
+            self._ahead = self._claimed(_parse(ahead[0]) or {}, ahead[1])
+        return bool(word == "ok")
 
     def retry(
         self, job: Job, cause: str, delay: float | None = None, group: str = "", figures: Figures = None
@@ -619,20 +636,20 @@ class Queue:
         self._longest_block = min(self._longest_block, delay)  # so that this loop itself is awake when it is due
         last_words = GIVEN_UP.format(attempts=job.attempts)
         told = (group or cause.strip()[-200:], json.dumps(figures or {}))
-        return self._settle(job, "retry", cause, int(delay * 1000), last_words, *told)
+        return self._settle(job, "retry", cause, int(delay * 1000), last_words, *told) == "ok"
 
     def bury(self, job: Job, reason: str, group: str = "", figures: Figures = None) -> bool:
         """Never again: the reason is the sentence that the uploader reads."""
-        return self._settle(job, "bury", reason, group or reason[:200], json.dumps(figures or {}))
+        return self._settle(job, "bury", reason, group or reason[:200], json.dumps(figures or {})) == "ok"
 
     def release(self, job: Job) -> bool:
         """Back to the head of the line, the attempt not counted: the worker is going, not the job."""
-        return self._settle(job, "release")
+        return self._settle(job, "release") == "ok"
 
-    def _settle(self, job: Job, verb: str, *arguments: str | int) -> bool:
+    def _settle(self, job: Job, verb: str, *arguments: str | int) -> Any:
         if job.notify and self.notifier:
             self._next_look = 0.0  # its receiver is told at once
-        return self._call(verb, job.id, job.run, *arguments) == "ok"
+        return self._call(verb, job.id, job.run, *arguments)
 
     def _call(self, verb: str, *arguments: str | int) -> Any:
         return self._run(self._script, [verb, self._settings, *arguments])
@@ -664,7 +681,7 @@ def backoff(attempts: int) -> float:
 
 _INTERNAL = {*WIRE_FIELDS, "at", "list", "user", "payload", "run", "attempts", "nonce", "settled"}
 _INTERNAL |= {"cancel", "since", "cause", "missedAt", "webhookUrl", "deliveries", "digest", "queuedAt", "group"}
-_INTERNAL |= {"history", "figures", "requeued"}
+_INTERNAL |= {"history", "figures", "requeued", "next"}
 
 _SHOWN = (  # the script's own, in its order
     *("at", "user", "list", "status", "stage", "progress", "createdAt", "attempts", "error", "group", "payload"),

@@ -343,7 +343,8 @@ class Worker:
                 if not self.files.save_result(job.id, job.user, json.loads(result)):
                     result = self.files.result(job.id, job.user) or ""  # an earlier run's: it stands
                 self._outage_ends("storage")
-                if self.queue.finish(job, result, self.hand.figures() if self.hand else None):
+                figures = self.hand.figures() if self.hand else None
+                if self.queue.finish(job, result, figures, more=self.deadline is None):
                     return True
                 if self.queue.whereabouts([job.id]) == ["deleted"]:  # while it was saved: nothing of it may stay
                     self.files.forget(job.user, [job.id])

@@ -24,9 +24,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in the worker
 
-import pypdf
 import pypdfium2
-from pypdf.generic import DecodedStreamObject, NameObject
+from end_to_end import make_pdf
 
 import pipeline.warm  # noqa: F401  as in the worker
 from pipeline.document import Document
@@ -151,7 +150,7 @@ def _cpu() -> float:
 def _measure_big(runs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "big.pdf"
-        _make_big(path)
+        make_pdf(path, 50, "water valley the river stone of bridge and winter mill")
         seconds = _best(runs, lambda: _ours(path))
         # The peak is taken in a process of its own, since this one has read other files and has the language model;
         # not by getrusage, which hands a parent's peak on.
@@ -170,40 +169,6 @@ def _measure_big(runs: int) -> None:
             f"\na PDF of {path.stat().st_size / 2**20:.0f} MB with 100,000 words: {seconds:.2f} s of CPU; peak memory "
             f"{int(peaks[0]) / 1024:.0f} MB and {int(peaks[1]) / 1024:.0f} MB in the fork, much of it the same pages"
         )
-
-
-def _make_big(path: Path) -> None:
-    """250 pages of 400 words, each with 200 kB of a picture that cannot be compressed."""
-    writer = pypdf.PdfWriter()
-    font = writer._add_object(
-        pypdf.generic.DictionaryObject(
-            {NameObject("/" + key): NameObject("/" + value) for key, value in
-             {"Type": "Font", "Subtype": "Type1", "BaseFont": "Helvetica"}.items()}
-        )
-    )  # fmt: skip
-    words = ["water", "valley", "the", "river", "stone", "of", "bridge", "and", "winter", "mill"]
-    for number in range(250):
-        page = writer.add_blank_page(595, 842)
-        lines = [" ".join(words[(number + line + word) % 10] for word in range(10)) for line in range(40)]
-        content = DecodedStreamObject()
-        shown = " T* ".join(f"({line}) Tj" for line in lines)
-        content.set_data(f"BT /F1 11 Tf 14 TL 50 780 Td {shown} ET q 400 0 0 200 50 20 cm /Im Do Q".encode())
-        picture = DecodedStreamObject()
-        picture.set_data(os.urandom(200 * 1024))
-        for key, value in {"Type": "XObject", "Subtype": "Image", "ColorSpace": "DeviceGray"}.items():
-            picture[NameObject("/" + key)] = NameObject("/" + value)
-        for key, size in {"Width": 400, "Height": 512, "BitsPerComponent": 8}.items():
-            picture[NameObject("/" + key)] = pypdf.generic.NumberObject(size)
-        page[NameObject("/Contents")] = writer._add_object(content)
-        page[NameObject("/Resources")] = pypdf.generic.DictionaryObject(
-            {
-                NameObject("/Font"): pypdf.generic.DictionaryObject({NameObject("/F1"): font}),
-                NameObject("/XObject"): pypdf.generic.DictionaryObject(
-                    {NameObject("/Im"): writer._add_object(picture)}
-                ),
-            }
-        )
-    writer.write(path)
 
 
 if __name__ == "__main__":

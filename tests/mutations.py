@@ -136,6 +136,12 @@ MUTATIONS = [
         QUEUE + "test_an_older_run_can_settle_nothing",
     ),
     Mutation(
+        "an end that is sent twice claims a second job", "queue_lib.lua",
+        "        save(finished, 'next', entry.jobId)\n",
+        "",
+        "tests/test_queue_ahead.py::test_an_end_whose_reply_is_lost_hands_out_the_same_next_job",
+    ),
+    Mutation(
         "an end that is sent twice is refused", "queue_lib.lua",
         "    if job.settled == mark then return 'ok' end\n",
         "",

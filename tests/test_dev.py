@@ -363,7 +363,7 @@ def test_of_two_installations_at_once_the_second_waits(tmp_path: Path, monkeypat
     (tmp_path / "requirements.txt").touch()
     held = []
 
-    def venv_works() -> bool:
+    def venv_works(_: Path) -> bool:
         with (tmp_path / "requirements.txt").open() as second, pytest.raises(BlockingIOError):
             fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
         held.append(True)
