@@ -496,7 +496,8 @@ class Storage:
                 took.append(time.monotonic() - began)
             trouble, lacking = "", []
             try:
-                self._database.doctor.insert_one({})  # a collection of its own, as others look at each record of jobs
+                # In a collection of its own: other eyes are on each record of the jobs'.
+                self._database.doctor.insert_one({"userId": ""})
                 there = {name: self._database[name].index_information() for name, *_ in _INDEXES}
                 keys = {name: [index["key"] for index in found.values()] for name, found in there.items()}
                 lacking = [f"{name} {dict(wanted)}" for name, wanted, _ in _INDEXES if wanted not in keys[name]]

@@ -89,6 +89,7 @@ ASK: dict[str, Callable[[Storage, str | None], object]] = {
     "forget": lambda files, user: files.forget("ann", ["a"]),
     "delete_job": lambda files, user: files.delete_job("a", "ann"),
     "ping_records": lambda files, user: files.ping_records(),
+    "examine_records": lambda files, user: files.examine_records(),
 }
 
 
