@@ -274,13 +274,8 @@ def ends(options: Options) -> str:
     tiny = max((row for row in rows if not row.megabytes), key=lambda row: row.users)
     own = tiny.last / tiny.users * min(tiny.users, os.cpu_count() or 1)
     told = f"{end_to_end.WORDS_PER_MB:,} words a MB. A document of {end_to_end.TINY} words keeps a worker "
-    told += (
-        f"for {number(own)} s: its own overhead for each. Behind: {listed(slower)}. That is the price of a bucket, a "
-    )
-    told += (
-        "record, a process and limits for each document; what is made in a request is kept nowhere, and gone if it is "
-    )
-    told += "cut."
+    told += f"for {number(own)} s: its own overhead for each. Behind: {listed(slower)}. That is the price of a "
+    told += "bucket, a record, a process and limits for each document; what is made in a request is kept nowhere."
     return "\n\n".join([table(head, cells), told])
 
 
