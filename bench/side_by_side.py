@@ -328,7 +328,7 @@ def where(options: Options) -> str:
     return (
         f"Measured on {datetime.date.today():%d %B %Y} by `python3 dev.py bench{flags}` at commit {commit.strip()}, on "
         f"{os.cpu_count()} cores ({cpu[1] if cpu else platform.machine()}), {memory:.0f} GB, {platform.system()} "
-        f"{platform.release()}, Python {platform.python_version()}, redis-py {version('redis')}, with {data}; "
+        f"{platform.release()}, load average {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, redis-py {version('redis')}, with {data}; "
         f"{', '.join(map(' '.join, pins))}."
     )
 
