@@ -42,7 +42,7 @@ BEGIN, END = "<!-- bench/RESULTS.md begins -->\n", "<!-- bench/RESULTS.md ends -
 QUEUE_SIZES = {
     "full": queue_bench.Size(rounds=5, jobs=5_000, pickups=300, idle=120, wait=400, settle=60),
     "quick": queue_bench.Size(rounds=3, jobs=1_500, pickups=40, idle=45, wait=75, settle=30),
-    "smoke": queue_bench.Size(rounds=1, jobs=20, pickups=2, idle=2, wait=40, settle=20, accidents=("docdeck", "huey")),
+    "smoke": queue_bench.Size(rounds=1, jobs=20, pickups=2, idle=2, wait=50, settle=20, accidents=("docdeck", "huey")),
 }
 WORDS = {"full": (10_000, 100_000, 1_000_000), "quick": (10_000, 100_000, 1_000_000), "smoke": (2_000, 4_000)}
 UPLOADS = {
@@ -328,7 +328,8 @@ def where(options: Options) -> str:
     return (
         f"Measured on {datetime.date.today():%d %B %Y} by `python3 dev.py bench{flags}` at commit {commit.strip()}, on "
         f"{os.cpu_count()} cores ({cpu[1] if cpu else platform.machine()}), {memory:.0f} GB, {platform.system()} "
-        f"{platform.release()}, load average {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, redis-py {version('redis')}, with {data}; "
+        f"{platform.release()}, load average {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, "
+        f"redis-py {version('redis')}, with {data}; "
         f"{', '.join(map(' '.join, pins))}."
     )
 
