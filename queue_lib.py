@@ -568,9 +568,9 @@ class Queue:
 
     def leave(self) -> None:
         """On the way out: the wait's connection is closed first, so that it pops nothing more, then one last look."""
-        self._waiting.connection_pool.disconnect()
         if self._ahead:
             self.release(self._ahead)
+        self._waiting.connection_pool.disconnect()
         self.look_after()
 
     # For webhooks ---------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ TINY = 100  # words of a document in which there is nothing to do but what there
 
 @dataclass(frozen=True)
 class Row:
-    """Documents of so many MB (0: TINY words), of so many users at once. Seconds of the median document and the last."""
+    """Documents of so many MB (0: TINY words), of so many users at once: seconds of the median one and the last."""
 
     megabytes: int
     users: int

@@ -42,7 +42,7 @@ BEGIN, END = "<!-- bench/RESULTS.md begins -->\n", "<!-- bench/RESULTS.md ends -
 QUEUE_SIZES = {
     "full": queue_bench.Size(rounds=5, jobs=5_000, pickups=300, idle=120, wait=400, settle=60),
     "quick": queue_bench.Size(rounds=3, jobs=1_500, pickups=40, idle=45, wait=75, settle=30),
-    "smoke": queue_bench.Size(rounds=1, jobs=20, pickups=2, idle=2, wait=40, settle=20, accidents=("docdeck", "huey")),
+    "smoke": queue_bench.Size(rounds=1, jobs=20, pickups=2, idle=2, wait=50, settle=20, accidents=("docdeck", "huey")),
 }
 WORDS = {"full": (10_000, 100_000, 1_000_000), "quick": (10_000, 100_000, 1_000_000), "smoke": (2_000, 4_000)}
 UPLOADS = {
@@ -274,13 +274,8 @@ def ends(options: Options) -> str:
     tiny = max((row for row in rows if not row.megabytes), key=lambda row: row.users)
     own = tiny.last / tiny.users * min(tiny.users, os.cpu_count() or 1)
     told = f"{end_to_end.WORDS_PER_MB:,} words a MB. A document of {end_to_end.TINY} words keeps a worker "
-    told += (
-        f"for {number(own)} s: its own overhead for each. Behind: {listed(slower)}. That is the price of a bucket, a "
-    )
-    told += (
-        "record, a process and limits for each document; what is made in a request is kept nowhere, and gone if it is "
-    )
-    told += "cut."
+    told += f"for {number(own)} s: its own overhead for each. Behind: {listed(slower)}. That is the price of a "
+    told += "bucket, a record, a process and limits for each document; what is made in a request is kept nowhere."
     return "\n\n".join([table(head, cells), told])
 
 
@@ -333,7 +328,8 @@ def where(options: Options) -> str:
     return (
         f"Measured on {datetime.date.today():%d %B %Y} by `python3 dev.py bench{flags}` at commit {commit.strip()}, on "
         f"{os.cpu_count()} cores ({cpu[1] if cpu else platform.machine()}), {memory:.0f} GB, {platform.system()} "
-        f"{platform.release()}, Python {platform.python_version()}, redis-py {version('redis')}, with {data}; "
+        f"{platform.release()}, load average {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, "
+        f"redis-py {version('redis')}, with {data}; "
         f"{', '.join(map(' '.join, pins))}."
     )
 

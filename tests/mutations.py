@@ -179,8 +179,8 @@ MUTATIONS = [
     ),
     Mutation(
         "a pointer popped in a pause goes to the end", "queue_lib.lua",
-        "    redis.call('RPUSH', list, raw)\n",
-        "    redis.call('LPUSH', list, raw)\n",
+        "    redis.call('RPUSH', list, raw)\n    return {'paused'}\n",
+        "    redis.call('LPUSH', list, raw)\n    return {'paused'}\n",
         CONTROL + "test_a_job_popped_just_before_a_pause_keeps_its_place",
     ),
     Mutation(
