@@ -42,6 +42,7 @@ NUMBERS = {  # the least that each may be
     **dict.fromkeys(("LOW_MAX_WAIT", "FILE_TTL", "USER_WINDOW", "RAILWAY_DEPLOYMENT_DRAINING_SECONDS"), 0),
     **dict.fromkeys(("MAX_QUEUE_LENGTH", "MAX_USER_JOBS", "MAX_UPLOADS_PER_MINUTE", "MAX_BYTES_PER_DAY"), 1),
     "POLLS_PER_SECOND": 1,
+    "RESULT_TTL": 1,
 }
 FORMS = {
     "MONGODB_URI": (r"mongodb(\+srv)?://.+", "a mongodb:// or mongodb+srv:// address"),
