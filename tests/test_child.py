@@ -25,6 +25,7 @@ from tests.worker_tools import (
     SAMPLE,
     Start,
     ended,
+    in_the_pipeline,
     is_zombie,
     long_document,
     nothing_left,
@@ -136,6 +137,7 @@ def test_the_limits_of_a_child_are_those_of_the_environment(
         worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out, text=True)
     try:
         job_id = submit(queue, files, long_document(200_000))
+        in_the_pipeline(queue, job_id)  # the forkserver's first child has no document
         limits = Path(f"/proc/{the_child(worker)}/limits")
         wait_until(lambda: re.search(r"Max address space +734003200 +734003200 ", limits.read_text()), 5, "its memory")
         assert re.search(r"Max cpu time +91 +92 ", limits.read_text())
