@@ -297,7 +297,7 @@ def grows(options: Options) -> str:
 
 
 def of_words(options: Options) -> growth.Curve:
-    """What the pipeline's stages 2 to 11 cost."""
+    """What the pipeline's stages 1 to 11 cost."""
     seconds, memory = [], []
     with tempfile.TemporaryDirectory() as folder:
         given = Path(folder) / "texts.json"
