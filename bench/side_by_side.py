@@ -327,8 +327,8 @@ def where(options: Options) -> str:
     flags += "".join(f" --{name} FOLDER" for name in ("documents", "pdfs") if getattr(options, name))
     return (
         f"Measured on {datetime.date.today():%d %B %Y} by `python3 dev.py bench{flags}` at commit {commit.strip()}, on "
-        f"{os.cpu_count()} cores ({cpu[1] if cpu else platform.machine()}), {memory:.0f} GB, {platform.system()} "
-        f"{platform.release()}, load average {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, "
+        f"{os.cpu_count()} cores ({cpu[1] if cpu else platform.machine()}), {memory:.0f} GB, {platform.system()}, "
+        f"load average {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, "
         f"redis-py {version('redis')}, with {data}; "
         f"{', '.join(map(' '.join, pins))}."
     )
