@@ -107,15 +107,13 @@ def fill(queue: Queue, db: redis.Redis, jobs: int, users: int) -> None:
 def finished(queue: Queue, db: redis.Redis, jobs: int) -> None:
     """So many jobs that have gone the whole way."""
     fill(queue, db, jobs, jobs)
-    sha, settings = queue._script.sha, queue._settings
     while raws := db.rpop(NORMAL, BATCH):
-        ids = [json.loads(raw)["jobId"] for raw in raws]
-        for verb, arguments in (("claim", ("{raw}", "bench", "")), ("finish", (1, "{}", "{}"))):
-            with db.pipeline(transaction=False) as pipe:
-                for job_id, raw in zip(ids, raws, strict=True):
-                    told = (NORMAL, raw, *arguments[1:]) if verb == "claim" else arguments
-                    pipe.execute_command("EVALSHA", sha, 0, verb, settings, job_id, *told)
-                pipe.execute()
+        with db.pipeline(transaction=False) as pipe:
+            for raw in raws:
+                job_id = json.loads(raw)["jobId"]
+                for told in (("claim", job_id, NORMAL, raw, "bench", ""), ("finish", job_id, 1, "{}", "{}", "")):
+                    pipe.execute_command("EVALSHA", queue._script.sha, 0, told[0], queue._settings, *told[1:])
+            pipe.execute()
 
 
 # Pictures -------------------------------------------------------------------------------------------------------------

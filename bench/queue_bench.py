@@ -5,6 +5,7 @@ append-only file. Speed is measured of one queue after the other, in rounds; wha
 queue in a database of its own. Linux only.
 """
 
+import atexit
 import contextlib
 import os
 import random
@@ -136,6 +137,7 @@ class Runner:
         with contextlib.closing(redis.Redis.from_url(self.url)) as client:
             client.flushdb()
         self.log.unlink(missing_ok=True)
+        atexit.register(self.kill)  # if the bench is stopped; what the worker has started would live on
 
     def start(self) -> None:
         """Its worker, in a session of its own."""
@@ -173,6 +175,7 @@ class Runner:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             self.worker.wait()
+            self.worker = None
 
     def memory(self) -> float:
         """MB of the worker and all that it started; what several share counts once."""

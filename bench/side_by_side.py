@@ -297,7 +297,7 @@ def grows(options: Options) -> str:
 
 
 def of_words(options: Options) -> growth.Curve:
-    """What the pipeline's stages 2 to 11 cost."""
+    """What the pipeline's stages 1 to 11 cost."""
     seconds, memory = [], []
     with tempfile.TemporaryDirectory() as folder:
         given = Path(folder) / "texts.json"
@@ -327,8 +327,8 @@ def where(options: Options) -> str:
     flags += "".join(f" --{name} FOLDER" for name in ("documents", "pdfs") if getattr(options, name))
     return (
         f"Measured on {datetime.date.today():%d %B %Y} by `python3 dev.py bench{flags}` at commit {commit.strip()}, on "
-        f"{os.cpu_count()} cores ({cpu[1] if cpu else platform.machine()}), {memory:.0f} GB, {platform.system()} "
-        f"{platform.release()}, load average {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, "
+        f"{os.cpu_count()} cores ({cpu[1] if cpu else platform.machine()}), {memory:.0f} GB, {platform.system()}, "
+        f"load average {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, "
         f"redis-py {version('redis')}, with {data}; "
         f"{', '.join(map(' '.join, pins))}."
     )
