@@ -50,6 +50,7 @@ from webhooks import Hooks
 
 # Of a process' 96 threads: a slow client holds one for minutes, a burst for a moment, and the others go on answering.
 AT_ONCE, IN_LINE = 24, 64
+SENDING = 8  # of them to the bucket at once: one after the other is done sooner than all side by side
 PATIENCE = 20  # seconds in line for a place; whoever falls silent has lost his by then
 
 
@@ -59,6 +60,7 @@ class Uploads:
     def __init__(self, queue: Queue, files: Storage, hooks: Hooks) -> None:
         self.queue, self.files, self.hooks = queue, files, hooks
         self.places, self.line = threading.BoundedSemaphore(AT_ONCE), threading.BoundedSemaphore(AT_ONCE + IN_LINE)
+        self.sending = threading.BoundedSemaphore(SENDING)
         self.closed = Closed()
         self.version = pipeline_version()
 
@@ -80,7 +82,8 @@ class Uploads:
         file.stream.seek(0)
         if done := self._done_before(user, sha256, options):
             return done
-        key = self.files.put(file.stream, size, user, job_id)
+        with held(self.sending, PATIENCE):
+            key = self.files.put(file.stream, size, user, job_id)
         try:
             self.files.create_job(payload, options, size, idempotency_key)
         except storage.Unavailable:

@@ -6,7 +6,8 @@
     python bench/load.py --form                   the big files through the API as well, which the page does not do
 
 Starts the servers, the API and two workers as `dev.py run` does, the workers niced below the API, and 100 users at once
-(load_users.py, in locust), of whom ten have PDFs of 50 MB with 100,000 words and the others documents of 1 MB. Each
+(load_users.py, in locust), of whom ten have PDFs of 50 MB with 100,000 words and the others documents of 1 MB, each on
+a line of 100 megabits a second (--line 0: as fast as this machine copies). Each
 uploads again every two minutes for ten minutes, no longer in step with the others (--bursts: still in step), and asks
 for every job every two seconds until its cards are there. No two documents are alike. Prints a table, and writes
 docs/load.json and docs/load.png. 4 GB of disk, Linux only.
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=120, help="seconds between two uploads of a user (120)")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--bursts", action="store_true", help="all upload at once in every round, not the first only")
-    parser.add_argument("--line", type=float, default=0, help="megabits per second of each user's line (0: no limit)")
+    parser.add_argument("--line", type=float, default=100, help="megabits a second of a user's line (100; 0: no limit)")
     parser.add_argument("--text", type=Path, help="an English text to draw sentences from, instead of WordNet's")
     parser.add_argument("--form", action="store_true", help="send the big files through the API as well")
     parser.add_argument("--quick", action="store_true", help="ten users, one of them with big files, for a minute")

@@ -29,6 +29,7 @@ from bench.documents import Document
 DIRECT = 4 * documents.MB  # the page's: from here a file goes past the API
 POLL = 2  # seconds
 PATIENCE = 900  # seconds after the last upload for the last cards
+PIECE = 64 * 1024  # bytes that go out at once
 BOUNDARY = "bench-bench-bench"
 
 
@@ -41,12 +42,12 @@ class Line:
     def __len__(self) -> int:
         return len(self._content)
 
-    def read(self, size: int) -> bytes:
-        """The next bytes, when it is their time."""
+    def read(self, _: int) -> bytes:
+        """The next bytes, when it is their time; more than are asked for, which is a little."""
         ahead = self._sent / self._rate - (time.monotonic() - self._began)
         if ahead > 0.01:
             gevent.sleep(ahead)
-        piece = self._content[self._sent : self._sent + size]
+        piece = self._content[self._sent : self._sent + PIECE]
         self._sent += len(piece)
         return piece
 
