@@ -415,8 +415,8 @@ MUTATIONS = [
     ),
     Mutation(
         "API: bodies may take every thread", "uploads.py",
-        "AT_ONCE = 24",
-        "AT_ONCE = 99",
+        "AT_ONCE, IN_LINE = 24",
+        "AT_ONCE, IN_LINE = 99",
         "tests/test_slow.py"
         "::test_a20_bodies_that_drip_leave_threads_to_others_and_are_refused_when_they_are_too_many",
     ),
