@@ -27,6 +27,7 @@ from urllib.parse import unquote, urlsplit
 import outbound
 import storage
 from auth import Auth
+from fleet import LOOP_MB
 from pipeline import ocr, pronunciation
 from pipeline.wordnet import NOUN
 from queue_lib import Queue, Unavailable, WrongPassword
@@ -63,7 +64,6 @@ OTHERS = (
 NAMES = {*REDIS, *NEEDED, *SECRETS, *NUMBERS, *FORMS, *OTHERS}
 
 SLOW, SKEWED = 0.1, 60  # seconds
-LOOP_MB = 256  # resident: an idle worker has 232, most of it the process that its children are forked from
 WRONG_KEYS = "The bucket refuses its keys: copy AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY again, from one token."
 REFUSED = {
     "InvalidAccessKeyId": WRONG_KEYS,

@@ -34,7 +34,7 @@ LOOK = 15  # seconds between two looks at the queue: 240 commands an hour
 QUIET = 120  # seconds in which not all loops were needed, before one goes
 SHARE = 4  # waiting jobs that are worth a loop
 LATE = 10  # seconds for which the first in line may wait before one loop more is wanted
-LOOP_MB = 256  # what a loop has without a document: 250 MB, of which 175 are the forkserver's (see test_fleet.py)
+LOOP_MB = 180  # what a loop has without a document, most of it its forkserver's: 169 MB (see test_fleet.py)
 SPARE = 0.1  # of a loop: so much more memory than it may need has to be there before it is started, or it came and went
 CGROUPS = (  # of both versions: where they are, and their files for the limit, what is used, and the cache in that
     ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),

@@ -344,7 +344,7 @@ class Worker:
                     result = self.files.result(job.id, job.user) or ""  # an earlier run's: it stands
                 self._outage_ends("storage")
                 figures = self.hand.figures() if self.hand else None
-                if self.queue.finish(job, result, figures, more=self.deadline is None):
+                if self.queue.finish(job, result, figures, more=not self.going):
                     return True
                 if self.queue.whereabouts([job.id]) == ["deleted"]:  # while it was saved: nothing of it may stay
                     self.files.forget(job.user, [job.id])

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "queue_lib": set(),
     "storage": {"outbound"},
     "monitoring": set(),
-    "doctor": {"auth", "outbound", "webhooks", "queue_lib", "storage", "pipeline"},
+    "doctor": {"fleet", "auth", "outbound", "webhooks", "queue_lib", "storage", "pipeline"},
     "dev": set(),
     "gunicorn.conf": {"monitoring"},
     "pipeline": {"pipeline"},
