@@ -10,6 +10,7 @@ imported pipeline.warm, as the worker's are. What is refused is named.
 """
 
 import argparse
+import os
 import re
 import resource
 import sys
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in the worker
 
 import pipeline
 from pipeline import BadDocument, CompletePipeline12Stages
