@@ -252,6 +252,10 @@ class Queue:
             "protocol": 2,
             "driver_info": None,
         }
+        if url.startswith("rediss:") and urlsplit(url).password is None:
+            # The tickets that TLS 1.3 sends behind its handshake look to redis-py like somebody's answer until a first
+            # answer is read: that to AUTH, or, where there is no password, to this name's.
+            common["client_name"] = "docdeck"
         never, once = Retry(ExponentialBackoff(), 0), Retry(ExponentialBackoff(cap=0.1), 1)
         common["socket_connect_timeout"] = min(answer, 2)
         self._waiting: Client = Client.from_url(url, socket_timeout=block + 5, retry=never, **common)  # type: ignore[assignment]

@@ -93,6 +93,19 @@ def test_a_jobs_way_over_tls_with_a_ca_that_the_address_names(server: TlsRedis, 
     nothing_left(server.client)
 
 
+@pytest.mark.parametrize("password", ["", "secret"])
+def test_the_tickets_behind_a_handshake_are_taken_for_nobodys_answer(
+    server: TlsRedis, authority: Authority, password: str
+) -> None:
+    """TLS 1.3 sends them when it likes: as often as not, when redis-py looks at its new connection."""
+    server.client.config_set("requirepass", password)
+    url = server.url.replace("://", f"://:{password}@") if password else server.url
+    queue = make_queue(f"{url}?ssl_ca_certs={authority.certificate}")
+    for _ in range(50):
+        queue._redis.connection_pool.disconnect()
+        queue.ping()
+
+
 def test_a_document_becomes_cards_over_tls_with_a_ca_that_the_machine_trusts(
     server: TlsRedis, authority: Authority, files: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
