@@ -1,12 +1,14 @@
 """The lookup tables: built once, found by everybody, whole or not there."""
 
-import multiprocessing
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline import tables
+from tests.support import ROOT
 
 ROWS: list[tables.Row] = [("bank", (2, 20)), ("river", (1, 5)), ("bank", (1, 300)), ("café's", (1, 7))]
 
@@ -58,10 +60,18 @@ def test_a_build_that_is_cut_off_leaves_no_table(folder: Path) -> None:
 
 
 def test_processes_that_build_it_at_once_all_get_it_whole(folder: Path) -> None:
-    with multiprocessing.get_context("fork").Pool(4) as pool:
-        assert pool.map(river_in, [folder] * 8) == [[(1, 5)]] * 8
+    code = (
+        "import sys, pathlib\nfrom pipeline import tables\ntables.FOLDER = pathlib.Path(sys.argv[1])\n"
+        "rows = [(str(number), (1, number)) for number in range(100_000)]\nsys.stdin.read()\n"
+        "print(tables.open_table('test', 'numpy', '>BI', lambda: rows).get('99999'))"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    builders = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(3)]  # type: ignore[call-overload]
+    for builder in builders:
+        builder.stdin.close()  # go
+    assert [builder.stdout.read() for builder in builders] == ["[(1, 99999)]\n"] * 3
+    assert [builder.wait(10) for builder in builders] == [0] * 3
     assert len(list(folder.iterdir())) == 1
-
-
-def river_in(folder: Path) -> object:
-    return open_rows().get("river")
+    for builder in builders:
+        builder.stdout.close()
