@@ -17,7 +17,7 @@ import metrics
 from auth import COOKIE, SESSION, Auth
 from monitoring import log
 from queue_lib import Queue, Stats
-from storage import Storage
+from records import Records
 
 HOURS = 25  # of which the first may be cut off: since midnight in UTC, and a day for the charts
 MOST = 50  # rows of a list, groups, users
@@ -29,7 +29,7 @@ CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; 
 CSP += "; form-action 'self'; frame-ancestors 'none'"
 
 
-def dashboard(queue: Queue, files: Storage, auth: Auth) -> Blueprint:
+def dashboard(queue: Queue, records: Records, auth: Auth) -> Blueprint:
     """The routes under /admin, and /metrics."""
     pages = Blueprint("admin", __name__)
 
@@ -80,7 +80,7 @@ def dashboard(queue: Queue, files: Storage, auth: Auth) -> Blueprint:
         return {"jobs": found, "next": more}
 
     def records_of(user: str, created: str, last: str) -> dict[str, Any]:
-        found = files.jobs(user, MOST + 1, (int(created), last) if last and created.isdecimal() else None)
+        found = records.jobs(user, MOST + 1, (int(created), last) if last and created.isdecimal() else None)
         more = found[MOST:] and f"{found[MOST - 1]['createdAt']}.{found[MOST - 1]['jobId']}"
         for job, place in zip(found, queue.whereabouts([job["jobId"] for job in found]), strict=True):
             job.update(at=place, user=user)
@@ -89,7 +89,7 @@ def dashboard(queue: Queue, files: Storage, auth: Auth) -> Blueprint:
     @pages.get("/admin/job")
     def job() -> Response:
         job_id = request.args.get("id", "")
-        found, record = queue.details(job_id), files.record(job_id)
+        found, record = queue.details(job_id), records.record(job_id)
         if found is None and record is None:
             raise NotFound("There is no such job.")
         told = json.dumps({"jobId": job_id, "redis": found, "record": record}, default=str)
@@ -122,7 +122,7 @@ def dashboard(queue: Queue, files: Storage, auth: Auth) -> Blueprint:
         return {**told("requeue", jobs=queued), "queued": queued, "more": more}
 
     def anew(job_ids: list[str]) -> int:
-        files.reopen_jobs(job_ids)  # first: should we die here, a worker writes the failures down again
+        records.reopen_jobs(job_ids)  # first: should we die here, a worker writes the failures down again
         return queue.requeue(*job_ids) if job_ids else 0
 
     return pages

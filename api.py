@@ -50,6 +50,7 @@ from forms import (
 )
 from monitoring import log
 from queue_lib import Queue
+from records import Records
 from storage import TOO_LARGE, Storage
 from uploads import Uploads
 from webhooks import Hooks
@@ -73,9 +74,10 @@ def create_app() -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     origins = [origin.strip() for origin in os.environ.get("CORS_ORIGINS", "").split(",") if origin.strip()]
     auth, hooks = Auth.from_env(), Hooks.from_env()
-    queue, files, ended = Queue.from_env(answer=0.9), Storage.from_env(pool=40, answer=1.8), threading.Event()
-    uploads, policy = Uploads(queue, files, hooks), POLICY.format(bucket=files.upload_origin())
-    app.extensions.update(queue=queue, storage=files, ended=ended)
+    queue, files, ended = Queue.from_env(answer=0.9), Storage.from_env(pool=40, connect=1.8), threading.Event()
+    records = Records.from_env(files, pool=40, answer=1.8)
+    uploads, policy = Uploads(queue, files, records, hooks), POLICY.format(bucket=files.upload_origin())
+    app.extensions.update(queue=queue, storage=files, records=records, ended=ended)
 
     @app.post("/api/upload-document-async")
     def upload_document() -> dict[str, str]:
@@ -111,7 +113,7 @@ def create_app() -> Flask:
 
     @functools.lru_cache(maxsize=1)
     def asked_in(second: int) -> dict[str, str]:
-        return readiness(queue, files)  # once a second: anybody may ask, and each time costs three servers something
+        return readiness(queue, files, records)  # once a second: anybody may ask, and it costs three servers something
 
     @app.get("/readyz")
     def readyz() -> Any:
@@ -141,8 +143,8 @@ def create_app() -> Flask:
     def drop_upload(error: BaseException | None) -> None:
         request.close()  # the spooled file goes now, not when the garbage is collected
 
-    app.register_blueprint(admin.dashboard(queue, files, auth))
-    register_jobs(app, queue, files)
+    app.register_blueprint(admin.dashboard(queue, records, auth))
+    register_jobs(app, queue, files, records)
     register_errors(app)
     threading.Thread(target=look_after, args=(queue, ended), daemon=True).start()
     return app
@@ -161,7 +163,7 @@ def allow_origin(response: Response, origins: list[str]) -> None:
         response.headers["Access-Control-Max-Age"] = "600"
 
 
-def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
+def register_jobs(app: Flask, queue: Queue, files: Storage, records: Records) -> None:
     """The routes of jobs that are there already."""
 
     polls = Polls(float(os.environ.get("POLLS_PER_SECOND", "5")))
@@ -174,11 +176,11 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
         """A job of the caller's as the wire shows it; of others and unknown ones the same is asked, and answered."""
         status = None
         if JOB_ID.fullmatch(job_id):
-            status = queue.status(job_id, caller()) or files.status(job_id, caller())
+            status = queue.status(job_id, caller()) or records.status(job_id, caller())
         if status is None:
             raise job_not_found()
         untold = status["status"] == "completed" and "result" not in status  # too long for Redis, or never there
-        if untold and (result := files.result(job_id, caller())):
+        if untold and (result := records.result(job_id, caller())):
             status["result"] = result
         return status
 
@@ -197,7 +199,7 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
     @app.get("/api/jobs")
     def jobs() -> dict[str, Any]:
         user, most, before = checked_user(request.args.get("userId", "")), checked_most(), checked_cursor()
-        found = files.jobs(user, most + 1, before)
+        found = records.jobs(user, most + 1, before)
         places = queue.whereabouts([job["jobId"] for job in found if job["status"] == "queued"])
         told = {"run": "processing", "done": "completed", "dead": "failed"}
         for job in found:
@@ -232,7 +234,7 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
     @app.get("/api/jobs/<job_id>/file")
     def job_file(job_id: str) -> dict[str, Any]:
         known(job_id)
-        record = files.record(job_id, caller())
+        record = records.record(job_id, caller())
         if record is None or not files.has(key := files.upload_key(record["userId"], job_id)):
             raise coded(Gone(storage.GONE), "file_gone")
         return {"url": files.person_link(key, record["fileName"]), "expiresIn": storage.SHORT_LINK}
@@ -240,36 +242,36 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
     @app.post("/api/jobs/<job_id>/cancel")
     def cancel_job(job_id: str) -> dict[str, str]:
         status, outcome = known(job_id), queue.cancel(job_id)
-        user = caller() or files.owner(job_id)
+        user = caller() or records.owner(job_id)
         if outcome == "unknown" and user is not None and status["status"] == "queued":
             outcome = "cancelled"  # Redis forgot it, and its record would bring it back
         if outcome not in ("cancelled", "cancelling"):
             raise coded(Conflict("The job is over already."), "job_over")
         if outcome == "cancelled" and user is not None:  # one that runs is written off by its worker
-            files.fail_job(job_id, user, "Cancelled")
+            records.fail_job(job_id, user, "Cancelled")
             files.delete(files.upload_key(user, job_id))
         return {"jobId": job_id, "status": outcome}
 
     @app.post("/api/jobs/<job_id>/retry")
     def retry_job(job_id: str) -> dict[str, str]:
         status = known(job_id)
-        user = caller() or files.owner(job_id)
+        user = caller() or records.owner(job_id)
         if status["status"] != "failed" or queue.whereabouts([job_id]) != ["dead"]:
             raise coded(Conflict("Only a job that has failed can be tried again, within a few days."), "job_not_failed")
         if user is None or not files.has(files.upload_key(user, job_id)):
             raise coded(Gone(storage.GONE), "file_gone")
         queue.ration(user, 0)  # it is work like an upload
-        files.reopen_jobs([job_id], user)  # first: should we die here, a worker writes the failure down again
+        records.reopen_jobs([job_id], user)  # first: should we die here, a worker writes the failure down again
         queue.requeue(job_id)
         return {"jobId": job_id, "status": "queued"}
 
     @app.delete("/api/jobs/<job_id>")
     def delete_job(job_id: str) -> tuple[str, int]:
         was_open = known(job_id)["status"] not in ("completed", "failed")
-        user = caller() or files.owner(job_id)
+        user = caller() or records.owner(job_id)
         queue.forget([job_id])
         if user is not None:
-            files.forget(user, [job_id])
+            records.forget(user, [job_id])
         if was_open:  # else its end was said
             then = "nothing: its user wants it no more"
             log("job deleted", job_id=job_id, user_id=user, request_id=g.request_id, next=then)
@@ -278,18 +280,18 @@ def register_jobs(app: Flask, queue: Queue, files: Storage) -> None:
     @app.delete("/api/users/<path:user>")
     def delete_user(user: str) -> tuple[str, int]:
         user, count = checked_user(user), 0
-        while job_ids := files.job_ids(user, 500):
+        while job_ids := records.job_ids(user, 500):
             queue.forget(job_ids)
-            files.forget(user, job_ids)
+            records.forget(user, job_ids)
             count += len(job_ids)
         log("user deleted", user_id=user, jobs=count, request_id=g.request_id)
         return "", 204
 
 
-def readiness(queue: Queue, files: Storage) -> dict[str, str]:
+def readiness(queue: Queue, files: Storage, records: Records) -> dict[str, str]:
     """Each part that the service needs: "ok", or why not."""
     pool = ThreadPoolExecutor(3)
-    parts = {"redis": queue.ping, "mongodb": files.ping_records, "storage": files.ping_files}
+    parts = {"redis": queue.ping, "mongodb": records.ping, "storage": files.ping}
     asked: dict[str, Future[None]] = {name: pool.submit(ping) for name, ping in parts.items()}
     wait(asked.values(), READY_WITHIN)
     pool.shutdown(wait=False)

@@ -378,7 +378,7 @@ class Stack:
         names = [name for name in (*sum(URLS.values(), ()), *S3_VARIABLES) if env.get(name)]
         write_private(self.folder / "env", "".join(f"{name}={env[name]}\n" for name in names))
         if "MONGODB_URI" in self.env:  # SecantusDB hangs for good if an insert and an index make a collection at once
-            prepare = "from storage import Storage; Storage.from_env().prepare()"
+            prepare = "import records, storage; records.Records.from_env(storage.Storage.from_env()).prepare()"
             subprocess.run(leashed([str(BIN / "python"), "-c", prepare]), cwd=HERE, env=env, check=True)
         commands, logs = procfile(), self.folder / "logs"
         web = Process("web", ["/bin/sh", "-c", commands["web"]], logs / "web.log", env, listener.fileno())

@@ -31,6 +31,7 @@ from fleet import LOOP_MB
 from pipeline import ocr, pronunciation
 from pipeline.wordnet import NOUN
 from queue_lib import Queue, Unavailable, WrongPassword
+from records import BadAddress, Records
 from storage import Storage
 from webhooks import Hooks
 
@@ -82,10 +83,13 @@ def look(workers: int) -> Findings:
     yield from queue()
     if all(os.environ.get(name) for name in NEEDED):
         try:
-            with contextlib.closing(Storage.from_env(answer=5, silence=10)) as files:
-                yield from records(files)
+            with (
+                contextlib.closing(Storage.from_env(silence=10)) as files,
+                contextlib.closing(Records.from_env(files, answer=5)) as records,
+            ):
+                yield from database(records)
                 yield from bucket(files)
-        except storage.BadAddress:
+        except BadAddress:
             yield CHANGE, "MONGODB_URI or AWS_ENDPOINT_URL_S3 cannot be read: percent-encode a password's signs."
 
 
@@ -238,10 +242,10 @@ def clock(server: str, ahead: float) -> Findings:
         yield CHANGE, f"{text}: let NTP set it, as links to the bucket are signed by it and refused at 15 minutes."
 
 
-def records(files: Storage) -> Findings:
+def database(records: Records) -> Findings:
     """MongoDB: whether it can be reached, written to, and is prepared."""
     try:
-        facts = files.examine_records()
+        facts = records.examine()
     except storage.Unavailable as error:
         cause = error.__cause__
         if getattr(cause, "code", None) in (18, 8000):  # the second one is Atlas'

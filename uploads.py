@@ -45,6 +45,7 @@ from forms import (
 )
 from monitoring import log
 from queue_lib import Queue
+from records import Records
 from storage import MAX_FILE, TOO_LARGE, Storage
 from webhooks import Hooks
 
@@ -57,8 +58,8 @@ PATIENCE = 20  # seconds in line for a place; whoever falls silent has lost his 
 class Uploads:
     """What takes documents in, for all threads of one process."""
 
-    def __init__(self, queue: Queue, files: Storage, hooks: Hooks) -> None:
-        self.queue, self.files, self.hooks = queue, files, hooks
+    def __init__(self, queue: Queue, files: Storage, records: Records, hooks: Hooks) -> None:
+        self.queue, self.files, self.records, self.hooks = queue, files, records, hooks
         self.places, self.line = threading.BoundedSemaphore(AT_ONCE), threading.BoundedSemaphore(AT_ONCE + IN_LINE)
         self.sending = threading.BoundedSemaphore(SENDING)
         self.closed = Closed()
@@ -85,7 +86,7 @@ class Uploads:
         with held(self.sending, PATIENCE):
             key = self.files.put(file.stream, size, user, job_id)
         try:
-            self.files.create_job(payload, options, size, idempotency_key)
+            self.records.create_job(payload, options, size, idempotency_key)
         except storage.Unavailable:
             self.withdraw(key)
             raise
@@ -116,13 +117,13 @@ class Uploads:
         except queue_lib.TooMany as error:
             self.closed.close(user, error)
             raise
-        self.files.create_job(payload, options, size, status="uploading")
+        self.records.create_job(payload, options, size, status="uploading")
         url = self.files.upload_link(self.files.upload_key(user, job_id), size)
         return {"uploadId": job_id, "method": "PUT", "url": url, "expiresIn": storage.SHORT_LINK}, 201
 
     def complete(self, job_id: str) -> dict[str, str]:
         """The file is there, it is said: what it is is looked at, then its job is in line. Twice is as once."""
-        record = self.files.record(job_id, g.caller.user) if JOB_ID.fullmatch(job_id) else None
+        record = self.records.record(job_id, g.caller.user) if JOB_ID.fullmatch(job_id) else None
         if record is None:
             raise coded(NotFound("Upload not found"), "upload_not_found")
         if record["status"] == "uploading":
@@ -139,11 +140,11 @@ class Uploads:
         if size > MAX_FILE or not looks_like_a_document(head):
             self.withdraw(key, record["payload"])
             raise BadRequest(TOO_LARGE if size > MAX_FILE else NO_DOCUMENT)
-        self.files.set_status(job_id, user, "queued", size)  # first: should we die here, a worker enqueues it
+        self.records.set_status(job_id, user, "queued", size)  # first: should we die here, a worker enqueues it
         try:
             taken = self.queue.enqueue(record["payload"], record["options"])
         except queue_lib.Full:
-            self.files.set_status(job_id, user, "uploading", size)
+            self.records.set_status(job_id, user, "uploading", size)
             raise
         if taken.new:
             log("job queued", job_id=job_id, user_id=user, request_id=g.request_id, bytes=size)
@@ -164,7 +165,7 @@ class Uploads:
         digest = options["digest"] = digest_of(user, sha256, self.version, options)
         if "webhookUrl" in options:  # which waits for an event of its own
             return None
-        job_id = self.queue.recall(digest) or self.files.same_result(user, digest)
+        job_id = self.queue.recall(digest) or self.records.same_result(user, digest)
         if job_id is None:
             return None
         return {"jobId": job_id, "status": "completed", "message": "This document is done already"}
@@ -174,7 +175,7 @@ class Uploads:
         try:
             self.files.delete(key)
             if payload is not None:
-                self.files.delete_job(payload["jobId"], payload["userId"])
+                self.records.delete_job(payload["jobId"], payload["userId"])
         except (storage.Unavailable, storage.Transient) as error:
             log("an upload without a job was left behind", "warning", key=key, error=str(error))
 

@@ -5,7 +5,7 @@
 What a document does to the pipeline it does in a child of its own, under limits, with no connection and no secret in
 its memory; the worker itself only moves bytes, keeps the lease and decides what an error means. SIGTERM ends it within
 a second: a job in hand is finished if the grace allows, else given back. What belongs to the queue is in queue_lib,
-what belongs to files and records in storage.
+what belongs to files in storage, and to records in records.
 """
 
 import argparse
@@ -41,6 +41,7 @@ import storage
 from fleet import die_with_parent
 from monitoring import log
 from queue_lib import Job, Queue
+from records import WEEK, Records
 from storage import Storage
 from webhooks import Hooks, Notifier
 
@@ -125,6 +126,7 @@ class Worker:
         self,
         queue: Queue,
         files: Storage,
+        records: Records,
         *,
         limits: Limits,
         grace: float = 0,
@@ -133,6 +135,7 @@ class Worker:
     ) -> None:
         self.queue = queue
         self.files = files
+        self.records = records
         self.limits = limits
         self.grace = grace
         self.stall = stall
@@ -340,14 +343,14 @@ class Worker:
         while True:
             self._keep(job, 90, "saving")
             try:
-                if not self.files.save_result(job.id, job.user, json.loads(result)):
-                    result = self.files.result(job.id, job.user) or ""  # an earlier run's: it stands
+                if not self.records.save_result(job.id, job.user, json.loads(result)):
+                    result = self.records.result(job.id, job.user) or ""  # an earlier run's: it stands
                 self._outage_ends("storage")
                 figures = self.hand.figures() if self.hand else None
                 if self.queue.finish(job, result, figures, more=not self.going):
                     return True
                 if self.queue.whereabouts([job.id]) == ["deleted"]:  # while it was saved: nothing of it may stay
-                    self.files.forget(job.user, [job.id])
+                    self.records.forget(job.user, [job.id])
                 return False
             except (storage.Unavailable, queue_lib.Unavailable) as error:
                 self._outage_begins(error)
@@ -362,7 +365,7 @@ class Worker:
         if kept and job.attempts >= self.queue.max_attempts:
             # Its upload is kept: an operator may requeue it when the cause is mended.
             with contextlib.suppress(storage.Unavailable):  # the record is mended by _reconcile
-                self.files.fail_job(job.id, job.user, self.queue.reason(job.id)[0])
+                self.records.fail_job(job.id, job.user, self.queue.reason(job.id)[0])
             run.say("job given up", level, then="it stands in the dead list until somebody requeues it", **said)
         else:
             then = f"it is tried again in {delay:.0f} seconds" if kept else LOST
@@ -372,7 +375,7 @@ class Worker:
         """The job is over without a result: its record says so, and its upload need not be paid for any longer."""
         key = self.files.upload_key(job.user, job.id)
         with contextlib.suppress(storage.Unavailable, storage.Transient):  # the record is mended by _reconcile
-            self.files.fail_job(job.id, job.user, reason)
+            self.records.fail_job(job.id, job.user, reason)
             if self.files.key_of(str(job.payload.get("fileUrl"))) == key:  # nobody else's file, whatever a job says
                 self.files.delete(key)
 
@@ -430,9 +433,9 @@ class Worker:
         self.turned = time.monotonic()
         if self.reconciled is not None and self.turned - self.reconciled < RECONCILE:
             return
-        self.files.prepare()
+        self.records.prepare()
         lost = 0
-        records = self.files.waiting_jobs(older_than=600, younger_than=self.queue.ttl - 600)
+        records = self.records.waiting_jobs(older_than=600, younger_than=self.queue.ttl - 600)
         while batch := list(itertools.islice(records, 500)):
             for record, place in zip(batch, self.queue.whereabouts([record["_id"] for record in batch]), strict=True):
                 try:
@@ -445,7 +448,7 @@ class Worker:
         if lost:
             log("jobs that redis had lost are queued again", "warning", jobs=lost)
         with contextlib.suppress(storage.Transient):  # one upload that cannot be deleted: in an hour
-            for _ in self.files.sweep(float(os.environ.get("FILE_TTL", str(storage.WEEK)))):
+            for _ in self.records.sweep(float(os.environ.get("FILE_TTL", str(WEEK)))):
                 self.turned = time.monotonic()
         self.reconciled = self.turned
 
@@ -453,13 +456,13 @@ class Worker:
         """One record whose job Redis has elsewhere, or not at all; whether it was put in line again."""
         job_id, user = record["_id"], record["userId"]
         if place == "dead":
-            self.files.fail_job(job_id, user, self.queue.reason(job_id)[0])
+            self.records.fail_job(job_id, user, self.queue.reason(job_id)[0])
         elif not place:
             with contextlib.suppress(queue_lib.Full):  # then in an hour
                 accepted = self.queue.enqueue(record["payload"], record["options"], record.get("key", ""))
                 if accepted.job_id != job_id:  # another try of the same upload came through
                     self.files.delete(self.files.upload_key(user, job_id))
-                    self.files.delete_job(job_id, user)
+                    self.records.delete_job(job_id, user)
                 return accepted.new
         return False
 
@@ -548,7 +551,7 @@ def _death(exitcode: int | None) -> str:
 def start_forkserver() -> None:
     """The process that every child is forked from: it has all modules loaded, no connection, and no secret."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(
-        ["pipeline.warm", "queue_lib", "storage", "monitoring", "webhooks"]
+        ["pipeline.warm", "queue_lib", "storage", "records", "monitoring", "webhooks"]
     )
     with without_secrets():
         forkserver.ensure_running()
@@ -612,14 +615,16 @@ def work() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE: no child reads our environment in /proc, unless all is root's
     queue = Queue.from_env(fleet.name_of(os.getpid()))
-    with contextlib.closing(Storage.from_env(pool=2, silence=5)) as files:
+    with (
+        contextlib.closing(Storage.from_env(pool=2, silence=5)) as files,
+        contextlib.closing(Records.from_env(files, pool=2)) as records,
+    ):
         dictionary = os.environ.get("VI_DICTIONARY")
         if dictionary and not Path(dictionary).is_file():
             sys.exit(f"VI_DICTIONARY names no file: {dictionary}")
         await_forkserver()
-        Worker(
-            queue, files, limits=Limits.from_env(), grace=grace(), stall=3 * queue.lease, vi_dictionary=dictionary
-        ).run()
+        limits, stall = Limits.from_env(), 3 * queue.lease
+        Worker(queue, files, records, limits=limits, grace=grace(), stall=stall, vi_dictionary=dictionary).run()
 
 
 def grace() -> float:

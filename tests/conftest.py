@@ -19,6 +19,7 @@ import pytest
 import redis
 
 import dev
+from records import Records
 from storage import Storage
 from tests.doctor_tools import set_env  # noqa: F401
 from tests.page_tools import browser, cards, deck, errors, open_page, page, sample_job  # noqa: F401
@@ -61,16 +62,23 @@ def db(redis_url: str) -> Iterator["redis.Redis"]:
 
 
 @pytest.fixture
-def files(servers: dict[str, str], mongo_uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
-    """The shared bucket and a new database, which the environment names as well."""
-    monkeypatch.setenv("MONGODB_URI", mongo_uri)
+def files(servers: dict[str, str]) -> Iterator[Storage]:
+    """The shared bucket."""
     with contextlib.closing(Storage.from_env()) as files:
-        make_collections(files)
         yield files
 
 
 @pytest.fixture
-def start_worker(files: Storage, redis_url: str, tmp_path: Path) -> Iterator[Start]:
+def records(files: Storage, mongo_uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Records]:
+    """A new database, which the environment names as well."""
+    monkeypatch.setenv("MONGODB_URI", mongo_uri)
+    with contextlib.closing(Records.from_env(files)) as records:
+        make_collections(records)
+        yield records
+
+
+@pytest.fixture
+def start_worker(records: Records, redis_url: str, tmp_path: Path) -> Iterator[Start]:
     """Starts a worker of worker_tools in tmp_path and waits until it is up; all are killed at the end."""
     started: list[subprocess.Popen[str]] = []
 

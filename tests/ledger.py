@@ -16,6 +16,7 @@ import redis
 
 import storage
 from queue_lib import LISTS, NORMAL, Job
+from records import Records
 from storage import Storage
 from worker import Worker
 
@@ -24,7 +25,7 @@ STANDS = {name + part for name in LISTS for part in ("", ":open", ":owner", ":wi
 STANDS |= {NORMAL + ":leases", NORMAL + ":delayed"}
 
 
-class LoggedStorage(Storage):
+class LoggedRecords(Records):
     """Appends each save that returned to a file: the job, the run that saved, and whether it was the one that counts.
 
     One short write to a file opened for appending is whole even if its process is killed.
@@ -33,11 +34,11 @@ class LoggedStorage(Storage):
     saves: Path
 
     @classmethod
-    def build(cls, saves: Path) -> "LoggedStorage":
-        files = cls.from_env(pool=2)
-        assert isinstance(files, cls)
-        files.saves = saves
-        return files
+    def build(cls, saves: Path) -> "LoggedRecords":
+        records = cls.from_env(Storage.from_env(pool=2), pool=2)
+        assert isinstance(records, cls)
+        records.saves = saves
+        return records
 
     def save_result(self, job_id: str, user: str, result: Mapping[str, Any]) -> bool:
         new = super().save_result(job_id, user, result)

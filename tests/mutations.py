@@ -202,7 +202,7 @@ MUTATIONS = [
         NETWORK + "test_all_ends_of_a_run_are_settled_without_memory",
     ),
     Mutation(
-        "each run saves its result over the last one's", "storage.py",
+        "each run saves its result over the last one's", "records.py",
         "results.insert_one(record)",
         "results.replace_one({\"_id\": job_id}, record, upsert=True)",
         CRASH + "test_a_result_that_was_saved_before_its_worker_died_stands",
@@ -214,14 +214,14 @@ MUTATIONS = [
         LONG + "test_of_two_runs_with_a_long_result_the_first_ones_stands",
     ),
     Mutation(
-        "a result's length is that of its JSON", "storage.py",
+        "a result's length is that of its JSON", "records.py",
         "len(bson.encode(record)) > MAX_RECORD",
         "len(json.dumps(result)) > MAX_RECORD",
         LONG + "test_a_result_over_12_mb_is_a_file_and_everybody_who_asks_gets_it_whole",
     ),
     Mutation(
-        "a file that never got its record stays", "storage.py",
-        "            self.delete(self.result_key(user, job_id))\n",
+        "a file that never got its record stays", "records.py",
+        "            self.files.delete(self.files.result_key(user, job_id))\n",
         "",
         LONG + "test_a_file_that_never_got_its_record_goes_with_its_job",
     ),
@@ -232,31 +232,31 @@ MUTATIONS = [
         LONG + "test_a_result_that_redis_is_not_given_is_there_whatever_mongodb_makes_of_it",
     ),
     Mutation(
-        "a query leaves out its user", "storage.py",
+        "a query leaves out its user", "records.py",
         "{\"_id\": job_id} if user is None else {\"_id\": job_id, \"userId\": user}",
         "{\"_id\": job_id}",
         RECORDS + "test_a_user_with_a_token_makes_no_query_that_crosses_shards_in_all_of_a_jobs_life",
     ),
     Mutation(
-        "a job's record is deleted while its upload is there", "storage.py",
+        "a job's record is deleted while its upload is there", "records.py",
         "{\"$set\": {**end, \"endedAt\": _milliseconds()}}",
         "{\"$set\": {**end, \"endedAt\": _milliseconds(), \"keptSince\": _date(_milliseconds())}}",
         RECORDS + "test_a_job_and_its_result_are_deleted_by_mongodb_but_never_before_its_upload",
     ),
     Mutation(
-        "the index keeps the first RESULT_TTL", "storage.py",
+        "the index keeps the first RESULT_TTL", "records.py",
         "                kind.drop_index(\"keptSince_1\")\n",
         "                pass\n",
         RECORDS + "test_the_indexes_are_made_once_and_follow_result_ttl_however_many_look_at_the_same_time",
     ),
     Mutation(
-        "a job that is tried again may be deleted meanwhile", "storage.py",
+        "a job that is tried again may be deleted meanwhile", "records.py",
         "(\"error\", \"endedAt\", \"swept\", \"keptSince\")",
         "(\"error\", \"endedAt\")",
         RECORDS + "test_a_failed_job_that_is_tried_again_is_kept_from_its_new_end_on",
     ),
     Mutation(
-        "a later schema is read", "storage.py",
+        "a later schema is read", "records.py",
         "record.get(\"schema\", 0) > SCHEMA",
         "record.get(\"schema\", 0) > 99",
         RECORDS + "test_a_record_of_a_later_schema_is_neither_read_nor_touched_and_is_503",
@@ -269,8 +269,8 @@ MUTATIONS = [
     ),
     Mutation(
         "a job is finished before its result is saved", "worker.py",
-        "                if not self.files.save_result(job.id, job.user, json.loads(result)):\n",
-        "                if self.queue.finish(job, result) and not self.files.save_result(\n"
+        "                if not self.records.save_result(job.id, job.user, json.loads(result)):\n",
+        "                if self.queue.finish(job, result) and not self.records.save_result(\n"
         "                    job.id, job.user, json.loads(result)\n"
         "                ):\n",
         CRASH + "test_a_result_that_was_saved_before_its_worker_died_stands",
@@ -379,7 +379,7 @@ MUTATIONS = [
     ),
     Mutation(
         "API: a worker keeps the result of a job that was deleted meanwhile", "worker.py",
-        "                    self.files.forget(job.user, [job.id])\n",
+        "                    self.records.forget(job.user, [job.id])\n",
         "                    pass\n",
         "tests/test_jobs.py::test_a_result_that_was_saved_just_before_its_job_was_deleted_is_taken_back",
     ),

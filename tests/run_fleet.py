@@ -16,7 +16,7 @@ from pathlib import Path
 
 from fleet import Fleet, name_of
 from queue_lib import Job, Queue
-from tests.ledger import InlineWorker, LoggedStorage
+from tests.ledger import InlineWorker, LoggedRecords
 from worker import Limits
 
 LEASE = 1.5
@@ -40,7 +40,8 @@ def main(kind: str, least: int = 0, most: int = 0) -> int:
     url = os.environ["UPSTASH_REDIS_URL"]
     if not least:
         queue = Queue(url, name_of(os.getpid()), lease=LEASE, block=LEASE * 0.9, answer=1)
-        Timed(queue, LoggedStorage.build(Path(os.environ["SAVES"])), limits=Limits(60, 1024)).run()
+        records = LoggedRecords.build(Path(os.environ["SAVES"]))
+        Timed(queue, records.files, records, limits=Limits(60, 1024)).run()
         return 0
     ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
     asked = Queue(url, answer=1) if least < most else None

@@ -13,6 +13,7 @@ import monitoring
 import worker
 from fleet import name_of
 from queue_lib import Job, Queue
+from records import Records
 from storage import Storage
 from tests import bad_documents
 from worker import Limits, Worker, start_forkserver
@@ -43,9 +44,12 @@ def main() -> None:
     start_forkserver()
     monitoring.start_reporting()
     queue = Queue(os.environ["UPSTASH_REDIS_URL"], name_of(os.getpid()), lease=lease, block=lease * 0.9)
-    with contextlib.closing(Storage.from_env(pool=2, answer=2, silence=1)) as files:
+    with (
+        contextlib.closing(Storage.from_env(pool=2, connect=2, silence=1)) as files,
+        contextlib.closing(Records.from_env(files, pool=2, answer=2)) as records,
+    ):
         kind, stall = (Hanging, 3 * lease) if seconds < 0 else (Buggy if "BUG" in os.environ else Worker, 72)
-        kind(queue, files, limits=Limits(seconds, int(megabytes)), grace=grace, stall=stall).run()
+        kind(queue, files, records, limits=Limits(seconds, int(megabytes)), grace=grace, stall=stall).run()
 
 
 if __name__ == "__main__":

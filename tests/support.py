@@ -18,7 +18,7 @@ from flask import Flask
 
 import api
 import dev
-from storage import Storage
+from records import Records
 
 os.environ.setdefault("ALLOWED_FILE_HOSTS", "127.0.0.1")  # where the tests' own file servers are
 os.environ.setdefault("POLLS_PER_SECOND", "1000")  # tests wait for what they ask for, and hardly between two looks
@@ -123,10 +123,10 @@ def command_line(pid: int) -> str:
         return ""
 
 
-def make_collections(files: Storage) -> None:
+def make_collections(records: Records) -> None:
     """Those of a new database, as SecantusDB hangs for good when an insert and an index make one at once."""
     for name in ("jobs", "results"):
-        files._database.create_collection(name)
+        records._database.create_collection(name)
 
 
 @contextlib.contextmanager
@@ -137,6 +137,7 @@ def running_api() -> Iterator[Flask]:
         yield app
     finally:
         app.extensions["ended"].set()
+        app.extensions["records"].close()
         app.extensions["storage"].close()
 
 

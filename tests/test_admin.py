@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from auth import COOKIE, Auth
 from queue_lib import NORMAL, Queue
-from storage import Storage
+from records import Records
 from tests.queue_tools import make_queue, payload, take
 from tests.redis_tools import OwnRedis, watched
 from tests.support import running_api, wait_until
@@ -38,7 +38,7 @@ end
 
 
 @pytest.fixture
-def app(files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
+def app(records: Records, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
     monkeypatch.setenv("ADMIN_TOKEN", TOKEN)
     with running_api() as app:
         yield app
@@ -74,7 +74,7 @@ def listed(client: FlaskClient, place: str, **asked: Any) -> list[str]:
 # Who may ----------------------------------------------------------------------------------------------------------
 
 
-def test_a16_without_an_admin_token_there_is_no_dashboard_and_no_metrics(files: Storage, redis_url: str) -> None:
+def test_a16_without_an_admin_token_there_is_no_dashboard_and_no_metrics(records: Records, redis_url: str) -> None:
     with running_api() as app:
         for rule in app.url_map.iter_rules():
             if rule.endpoint.startswith("admin."):
@@ -170,9 +170,9 @@ def test_jobs_are_found_by_place_user_error_group_and_time(client: FlaskClient, 
     assert client.get("/admin/jobs?place=dead&since=x").status_code == 400
 
 
-def test_of_one_user_all_records_are_listed_page_by_page(client: FlaskClient, files: Storage) -> None:
+def test_of_one_user_all_records_are_listed_page_by_page(client: FlaskClient, records: Records) -> None:
     for n in range(60):
-        files.create_job({**payload(f"a{n:02}"), "fileName": "x"}, {}, 1)
+        records.create_job({**payload(f"a{n:02}"), "fileName": "x"}, {}, 1)
     first = client.get("/admin/jobs?place=all&user=ann").json or {}
     second = client.get("/admin/jobs", query_string={"place": "all", "user": "ann", "skip": first["next"]}).json or {}
     told = [job["jobId"] for job in first["jobs"] + second["jobs"]]
@@ -191,19 +191,19 @@ def test_a_job_is_shown_with_its_history_its_cause_and_its_payload(client: Flask
 
 
 def test_jobs_are_cancelled_deleted_and_requeued_one_by_one(
-    client: FlaskClient, queue: Queue, files: Storage
+    client: FlaskClient, queue: Queue, records: Records
 ) -> None:
     first, second = upload(client), upload(client)
     assert change(client, "cancel", job=first).status_code == 200
     assert (queue.status(first) or {})["error"] == "Cancelled"
     assert change(client, "cancel", job=first).status_code == 409
     assert change(client, "delete", job=first).status_code == 200
-    assert files.record(first) is None
+    assert records.record(first) is None
     job = take(queue)
     queue.bury(job, "It is empty.")
-    files.fail_job(second, "ann", "It is empty.")
+    records.fail_job(second, "ann", "It is empty.")
     assert change(client, "requeue", job=second).json["queued"] == 1
-    assert (files.record(second) or {})["status"] == "queued"
+    assert (records.record(second) or {})["status"] == "queued"
     assert change(client, "requeue", job=second).json["queued"] == 0
     assert take(queue).id == second
     assert change(client, "delete", job="nobody").status_code == 404
@@ -241,7 +241,7 @@ def test_a_pause_holds_the_queue_and_is_seen(client: FlaskClient, queue: Queue) 
 
 
 def test_a_page_costs_few_commands_and_a_tenth_of_a_second_with_a_million_finished_jobs(
-    files: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = OwnRedis(tmp_path / "redis")
     monkeypatch.setenv("UPSTASH_REDIS_URL", server.url)

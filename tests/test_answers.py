@@ -14,7 +14,7 @@ from flask import Flask
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 
-from storage import Storage
+from records import Records
 from tests.redis_tools import watched
 from tests.support import ROOT, running_api
 
@@ -22,7 +22,7 @@ METHODS = {"GET", "POST", "PUT", "DELETE"}
 
 
 @pytest.fixture
-def app(files: Storage, redis_url: str) -> Iterator[Flask]:
+def app(records: Records, redis_url: str) -> Iterator[Flask]:
     with running_api() as app:
         yield app
 

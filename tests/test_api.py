@@ -20,6 +20,7 @@ import api
 import dev
 from forms import clean_name
 from queue_lib import NORMAL
+from records import Records
 from storage import MAX_FILE, Storage
 from tests.support import running_api, wait_until
 
@@ -33,7 +34,7 @@ def new_client() -> Iterator[FlaskClient]:
 
 
 @pytest.fixture
-def client(files: Storage, redis_url: str) -> Iterator[FlaskClient]:
+def client(records: Records, redis_url: str) -> Iterator[FlaskClient]:
     with new_client() as client:
         yield client
 
@@ -51,15 +52,15 @@ def upload(
     )
 
 
-def everything(files: Storage, db: "redis.Redis") -> tuple[int, int, int]:
+def everything(records: Records, db: "redis.Redis") -> tuple[int, int, int]:
     """How many objects, records and Redis keys there are, but for what is counted for operators."""
-    objects = files._s3.list_objects_v2(Bucket=files.bucket).get("KeyCount", 0)
+    objects = records.files._s3.list_objects_v2(Bucket=records.files.bucket).get("KeyCount", 0)
     keys = [key for key in db.scan_iter() if not re.match(f"{NORMAL}:(stats|workers)|worker:", key)]
-    return objects, files._database.jobs.count_documents({}), len(keys)
+    return objects, records._database.jobs.count_documents({}), len(keys)
 
 
 def test_an_upload_is_answered_at_once_and_is_durable_in_all_three_places(
-    client: FlaskClient, files: Storage, db: "redis.Redis"
+    client: FlaskClient, files: Storage, records: Records, db: "redis.Redis"
 ) -> None:
     answer = upload(client)
     assert answer.status_code == 200
@@ -69,7 +70,7 @@ def test_an_upload_is_answered_at_once_and_is_durable_in_all_three_places(
     payload = json.loads(entry)
     assert sorted(payload) == ["fileName", "fileUrl", "jobId", "userId"]
     assert (payload["jobId"], payload["userId"], payload["fileName"]) == (job_id, "ann", "water.txt")
-    record = files._database.jobs.find_one({"_id": job_id}) or {}
+    record = records._database.jobs.find_one({"_id": job_id}) or {}
     assert (record["status"], record["payload"], record["size"]) == ("queued", payload, len(TEXT))
     assert requests.get(payload["fileUrl"], timeout=5).content == TEXT, "anybody can GET the link"
     assert files.key_of(payload["fileUrl"]) == f"documents/ann/{job_id}"
@@ -122,12 +123,17 @@ def test_options_travel_in_the_hash_and_not_in_the_list(client: FlaskClient, db:
     ],
 )
 def test_bad_input_gets_its_sentence_and_leaves_nothing_behind(
-    client: FlaskClient, files: Storage, db: "redis.Redis", content: bytes | None, fields: dict[str, str], sentence: str
+    client: FlaskClient,
+    records: Records,
+    db: "redis.Redis",
+    content: bytes | None,
+    fields: dict[str, str],
+    sentence: str,
 ) -> None:
-    before = everything(files, db)
+    before = everything(records, db)
     answer = upload(client, content, **fields)
     assert (answer.status_code, answer.json["error"]) == (400, sentence)
-    assert everything(files, db) == before
+    assert everything(records, db) == before
 
 
 def test_a_file_of_exactly_fifty_megabytes_is_accepted(client: FlaskClient, files: Storage) -> None:
@@ -198,27 +204,27 @@ def test_a_priority_chooses_the_line(client: FlaskClient, db: "redis.Redis", sai
 
 
 def test_a_second_upload_with_the_same_idempotency_key_is_the_first_job(
-    client: FlaskClient, files: Storage, db: "redis.Redis"
+    client: FlaskClient, records: Records, db: "redis.Redis"
 ) -> None:
     first = upload(client, key="essay-7").json
-    before = everything(files, db)
+    before = everything(records, db)
     assert upload(client, key="essay-7").json == first
-    assert everything(files, db) == before
+    assert everything(records, db) == before
     assert upload(client, key="essay-7", userId="bob").json["jobId"] != first["jobId"]
 
 
 def test_too_many_jobs_of_a_user_are_429_and_a_full_queue_is_503(
-    files: Storage, db: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+    records: Records, db: "redis.Redis", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MAX_USER_JOBS", "1")
     monkeypatch.setenv("MAX_QUEUE_LENGTH", "2")
     with new_client() as client:
         assert upload(client).status_code == 200
-        before = everything(files, db)
+        before = everything(records, db)
         refused = upload(client)
         assert (refused.status_code, refused.headers["Retry-After"]) == (429, "60")
         assert refused.json["error"].startswith("You have too many documents waiting.")
-        assert everything(files, db) == before
+        assert everything(records, db) == before
         assert upload(client, userId="bob").status_code == 200
         refused = upload(client, userId="cid")
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "60")
@@ -235,7 +241,7 @@ def test_health_and_readiness_name_the_parts(client: FlaskClient) -> None:
 
 
 def test_readiness_says_within_seconds_which_part_is_away(
-    files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch, free_port: int
+    records: Records, redis_url: str, monkeypatch: pytest.MonkeyPatch, free_port: int
 ) -> None:
     monkeypatch.setenv("UPSTASH_REDIS_URL", f"redis://127.0.0.1:{free_port}/0")
     with new_client() as client:
@@ -271,7 +277,7 @@ def when_stored(monkeypatch: pytest.MonkeyPatch, then: Callable[[], None]) -> No
 
 @pytest.mark.parametrize(("stall", "code"), [(1.4, 200), (4, 503)], ids=["the second try answers", "no try answers"])
 def test_a_job_whose_enqueueing_was_not_answered_in_time_keeps_its_file_and_its_record(
-    files: Storage, own_redis: "subprocess.Popen[bytes]", free_port: int, stall: float, code: int,
+    records: Records, own_redis: "subprocess.Popen[bytes]", free_port: int, stall: float, code: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     timer = threading.Timer(stall, own_redis.send_signal, [signal.SIGCONT])
@@ -288,29 +294,29 @@ def test_a_job_whose_enqueueing_was_not_answered_in_time_keeps_its_file_and_its_
         (entry,) = wait_until(lambda: [e for e in db.lrange(NORMAL, 0, -1) if '"ann"' in e], 5, "the job in line")
     payload = json.loads(entry)
     assert requests.get(payload["fileUrl"], timeout=5).content == TEXT
-    assert files._database.jobs.count_documents({"_id": payload["jobId"], "status": "queued"}) == 1
+    assert records._database.jobs.count_documents({"_id": payload["jobId"], "status": "queued"}) == 1
 
 
 def test_an_upload_that_redis_does_not_take_is_503_and_its_record_lets_a_worker_enqueue_it(
-    files: Storage, own_redis: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+    records: Records, own_redis: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     when_stored(monkeypatch, own_redis.kill)
     with new_client() as client:
         answer = upload(client)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert answer.json["error"].endswith("try again in a few seconds.")
-    (record,) = files.waiting_jobs(older_than=-60, younger_than=60)
+    (record,) = records.waiting_jobs(older_than=-60, younger_than=60)
     assert requests.get(record["payload"]["fileUrl"], timeout=5).content == TEXT
 
 
 def test_an_upload_that_mongodb_does_not_take_is_503_and_leaves_no_file(
-    files: Storage, db: "redis.Redis", monkeypatch: pytest.MonkeyPatch, free_port: int
+    records: Records, db: "redis.Redis", monkeypatch: pytest.MonkeyPatch, free_port: int
 ) -> None:
-    before = everything(files, db)
+    before = everything(records, db)
     monkeypatch.setenv("MONGODB_URI", f"mongodb://127.0.0.1:{free_port}/docdeck")
     with new_client() as client:
         assert upload(client).status_code == 503
-    assert everything(files, db) == before
+    assert everything(records, db) == before
 
 
 def test_a_rest_address_of_upstash_is_answered_with_the_address_to_use(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from flask import Flask
 
 import api
 from auth import OPEN_PATHS
-from storage import Storage
+from records import Records
 from tests.support import running_api
 
 SECRET = "canary-auth-secret-" + "s" * 32
@@ -31,7 +31,7 @@ def bearer(told: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def app(files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
+def app(records: Records, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
     monkeypatch.setenv("AUTH_SECRET", SECRET)
     monkeypatch.setenv("API_KEYS", hashlib.sha256(KEY.encode()).hexdigest())
     monkeypatch.setenv("ADMIN_TOKEN", "canary-admin-token")
@@ -117,7 +117,7 @@ def test_a_servers_key_acts_for_any_user_that_it_names(app: Flask) -> None:
 
 
 def test_with_keys_alone_no_token_is_good(
-    files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    records: Records, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("API_KEYS", hashlib.sha256(KEY.encode()).hexdigest())
     header, body = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (
@@ -132,7 +132,7 @@ def test_with_keys_alone_no_token_is_good(
 
 
 def test_a1_the_sum_of_nothing_among_the_keys_lets_nobody_in(
-    files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    records: Records, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("API_KEYS", hashlib.sha256(b"").hexdigest())
     with running_api() as app:
@@ -157,7 +157,7 @@ def test_the_operators_pages_take_the_admin_token_and_no_users(app: Flask, path:
     ],
 )
 def test_a_setting_that_protects_nothing_ends_the_start_with_a_sentence(
-    files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], words: str
+    records: Records, redis_url: str, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], words: str
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

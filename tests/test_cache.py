@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 import uploads
 from queue_lib import Queue
-from storage import Storage
+from records import Records
 from tests.queue_tools import make_queue, take
 from tests.support import running_api
 
@@ -20,7 +20,7 @@ TEXT = b"Water is life. " * 40
 
 
 @pytest.fixture
-def client(files: Storage, redis_url: str) -> Iterator[FlaskClient]:
+def client(records: Records, redis_url: str) -> Iterator[FlaskClient]:
     with running_api() as app, app.test_client() as client:
         yield client
 
@@ -35,35 +35,35 @@ def upload(client: FlaskClient, user: str = "ann", content: bytes = TEXT, **fiel
     return client.post("/api/upload-document-async", data=form).json
 
 
-def finish(queue: Queue, files: Storage) -> str:
+def finish(queue: Queue, records: Records) -> str:
     job = take(queue)
-    files.save_result(job.id, job.user, {"flashcards": []})
+    records.save_result(job.id, job.user, {"flashcards": []})
     assert queue.finish(job, json.dumps({"flashcards": []}))
     return job.id
 
 
 @pytest.mark.parametrize("leg", ["redis", "mongodb"])
 def test_a_document_that_is_done_is_answered_with_its_job_at_once_and_leaves_nothing_new(
-    client: FlaskClient, queue: Queue, files: Storage, db: "redis.Redis", leg: str
+    client: FlaskClient, queue: Queue, records: Records, db: "redis.Redis", leg: str
 ) -> None:
     first = upload(client)["jobId"]
     assert upload(client)["jobId"] != first, "what is not done yet is no result"
-    assert {finish(queue, files), finish(queue, files)} > {first}
+    assert {finish(queue, records), finish(queue, records)} > {first}
     if leg == "mongodb":
         db.flushall()
-    keys, records = len(db.keys()), files._database.jobs.count_documents({})
+    keys, jobs = len(db.keys()), records._database.jobs.count_documents({})
     again = upload(client)
     assert again["status"] == "completed"
     status: Any = client.get(f"/api/job-status/{again['jobId']}").json
     assert (status["status"], json.loads(status["result"])) == ("completed", {"flashcards": []})
-    assert (len(db.keys()), files._database.jobs.count_documents({})) == (keys, records)
+    assert (len(db.keys()), records._database.jobs.count_documents({})) == (keys, jobs)
 
 
 def test_another_user_other_options_another_byte_or_another_pipeline_is_another_job(
-    client: FlaskClient, queue: Queue, files: Storage, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, queue: Queue, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload(client)
-    finish(queue, files)
+    finish(queue, records)
     assert upload(client)["status"] == "completed"
     assert upload(client, "bob")["status"] == "queued"
     assert upload(client, maxPhrases="7")["status"] == "queued"
@@ -73,19 +73,21 @@ def test_another_user_other_options_another_byte_or_another_pipeline_is_another_
         assert upload(app.test_client())["status"] == "queued"
 
 
-def test_a_failed_or_deleted_job_is_no_result(client: FlaskClient, queue: Queue, files: Storage) -> None:
+def test_a_failed_or_deleted_job_is_no_result(client: FlaskClient, queue: Queue, records: Records) -> None:
     upload(client)
     assert queue.bury(take(queue), "It broke.")
     assert upload(client)["status"] == "queued"
-    done = finish(queue, files)
+    done = finish(queue, records)
     assert upload(client)["jobId"] == done
     client.delete(f"/api/jobs/{done}")
     assert upload(client)["status"] == "queued"
 
 
-def test_a_direct_upload_whose_sum_is_known_needs_no_upload(client: FlaskClient, queue: Queue, files: Storage) -> None:
+def test_a_direct_upload_whose_sum_is_known_needs_no_upload(
+    client: FlaskClient, queue: Queue, records: Records
+) -> None:
     upload(client)
-    done = finish(queue, files)
+    done = finish(queue, records)
     told = {"userId": "ann", "fileName": "w.txt", "size": len(TEXT), "sha256": hashlib.sha256(TEXT).hexdigest()}
     answer = client.post("/api/uploads", json=told)
     assert (answer.status_code, (answer.json or {})["jobId"]) == (200, done)

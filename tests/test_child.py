@@ -17,7 +17,7 @@ import redis
 
 import dev
 from queue_lib import NORMAL, Queue
-from storage import Storage
+from records import Records
 from tests.bad_documents import FATES
 from tests.support import ROOT, descendants, wait_until
 from tests.worker_tools import (
@@ -59,12 +59,12 @@ def cause(db: "redis.Redis", job_id: str) -> str:
 
 
 def test_each_way_for_a_child_to_end_is_one_failed_attempt_with_a_reason_that_names_it(
-    start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
+    start_worker: Start, queue: Queue, records: Records, db: "redis.Redis", tmp_path: Path
 ) -> None:
     assert set(CAUSES) > set(FATES) - {"kills_its_worker"}
     worker = start_worker(seconds=4, megabytes=700)
-    jobs = {fate: submit(queue, files, SAMPLE, fate) for fate in CAUSES}
-    good = submit(queue, files, SAMPLE)
+    jobs = {fate: submit(queue, records, SAMPLE, fate) for fate in CAUSES}
+    good = submit(queue, records, SAMPLE)
     for fate, job_id in jobs.items():
         wait_until(lambda job_id=job_id: cause(db, job_id), 60, f"the end of what {fate}")  # type: ignore[misc]
         assert cause(db, job_id).strip().splitlines()[-1] == CAUSES[fate]
@@ -77,10 +77,10 @@ def test_each_way_for_a_child_to_end_is_one_failed_attempt_with_a_reason_that_na
 
 
 def test_a_child_whose_worker_was_killed_ends_even_if_it_hangs(
-    start_worker: Start, queue: Queue, files: Storage
+    start_worker: Start, queue: Queue, records: Records
 ) -> None:
     worker = start_worker()
-    submit(queue, files, SAMPLE, "hangs")
+    submit(queue, records, SAMPLE, "hangs")
     family = [the_child(worker), *descendants(worker.pid)]
     worker.kill()
     worker.wait()
@@ -88,10 +88,10 @@ def test_a_child_whose_worker_was_killed_ends_even_if_it_hangs(
 
 
 def test_a_child_that_spins_ends_by_its_own_cpu_limit_when_its_worker_is_not_there_to_end_it(
-    start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis"
+    start_worker: Start, queue: Queue, records: Records, db: "redis.Redis"
 ) -> None:
     worker = start_worker(lease=24, seconds=2)
-    job_id = submit(queue, files, SAMPLE, "spins")
+    job_id = submit(queue, records, SAMPLE, "spins")
     child = the_child(worker)
     worker.send_signal(signal.SIGSTOP)
     try:
@@ -103,10 +103,10 @@ def test_a_child_that_spins_ends_by_its_own_cpu_limit_when_its_worker_is_not_the
 
 
 def test_a_document_that_kills_its_worker_is_dead_after_three_and_the_others_go_on(
-    start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis", tmp_path: Path
+    start_worker: Start, queue: Queue, records: Records, db: "redis.Redis", tmp_path: Path
 ) -> None:
-    poison = submit(queue, files, SAMPLE, "kills_its_worker")
-    others = [submit(queue, files, SAMPLE) for _ in range(3)]
+    poison = submit(queue, records, SAMPLE, "kills_its_worker")
+    others = [submit(queue, records, SAMPLE) for _ in range(3)]
     workers = [start_worker(lease=1) for _ in range(2)]
     deadline = time.monotonic() + 60
     while db.hget(f"job:{poison}", "at") != "dead" and time.monotonic() < deadline:
@@ -120,7 +120,7 @@ def test_a_document_that_kills_its_worker_is_dead_after_three_and_the_others_go_
     assert db.zrange(NORMAL + ":dead", 0, -1) == [poison]
     for job_id in others:
         assert ended(queue, job_id)["status"] == "completed"
-    assert files._database.results.count_documents({}) == 3
+    assert records._database.results.count_documents({}) == 3
     for worker in workers:
         worker.poll()  # or the last one that was killed would still count as a process
     start_worker()  # which sweeps up what the killed ones left on disk
@@ -128,7 +128,7 @@ def test_a_document_that_kills_its_worker_is_dead_after_three_and_the_others_go_
 
 
 def test_the_limits_of_a_child_are_those_of_the_environment(
-    files: Storage, redis_url: str, db: "redis.Redis", tmp_path: Path
+    records: Records, redis_url: str, db: "redis.Redis", tmp_path: Path
 ) -> None:
     queue = Queue(redis_url)
     environment = {**os.environ, "JOB_MEMORY_MB": "700", "JOB_TIMEOUT": "90"}
@@ -136,7 +136,7 @@ def test_the_limits_of_a_child_are_those_of_the_environment(
         command = dev.leashed([sys.executable, "worker.py"])
         worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out, text=True)
     try:
-        job_id = submit(queue, files, long_document(200_000))
+        job_id = submit(queue, records, long_document(200_000))
         in_the_pipeline(queue, job_id)  # the forkserver's first child has no document
         limits = Path(f"/proc/{the_child(worker)}/limits")
         wait_until(lambda: re.search(r"Max address space +734003200 +734003200 ", limits.read_text()), 5, "its memory")

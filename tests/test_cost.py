@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from queue_lib import LISTS, NORMAL, Queue
-from storage import Storage
+from records import Records
 from tests.queue_tools import payload
 from tests.redis_tools import Monitor, OwnRedis, blocked_clients, watched
 from tests.support import ROOT, wait_until
@@ -53,7 +53,7 @@ def idle_worker(servers: dict[str, str], tmp_path: Path) -> Iterator[IdleWorker]
 
 
 @pytest.fixture
-def start(files: Storage, redis_url: str, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+def start(records: Records, redis_url: str, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
     """Starts worker.py itself, with the times that it has in production."""
     started: list[subprocess.Popen[bytes]] = []
 
@@ -70,16 +70,16 @@ def start(files: Storage, redis_url: str, tmp_path: Path) -> Iterator[Callable[[
 
 
 def test_a_job_of_under_a_second_costs_at_most_eight_commands_from_enqueue_to_finish(
-    start: Callable[[], subprocess.Popen[bytes]], files: Storage, redis_url: str
+    start: Callable[[], subprocess.Popen[bytes]], records: Records, redis_url: str
 ) -> None:
     queue = Queue(redis_url)
     start()
-    warm = submit(queue, files, SAMPLE)  # the first one pays for connections and for sending the scripts
+    warm = submit(queue, records, SAMPLE)  # the first one pays for connections and for sending the scripts
     ended(queue, warm)
     costs = []
     for _ in range(3):
         with watched(redis_url) as monitor:
-            submit(queue, files, SAMPLE)
+            submit(queue, records, SAMPLE)
 
             def waits_again(monitor: Monitor = monitor) -> bool:
                 """The worker has finished and waits for the next job, which belongs to the price."""
@@ -95,7 +95,7 @@ def test_a_job_of_under_a_second_costs_at_most_eight_commands_from_enqueue_to_fi
 
 
 def test_an_idle_worker_lives_ninety_seconds_with_a_redis_five_milliseconds_away_at_360_commands_an_hour_at_most(
-    idle_worker: IdleWorker, files: Storage
+    idle_worker: IdleWorker, records: Records
 ) -> None:
     """By its real wait of 21 s, of which redis-py's own limit of 5 s for an answer would end the first.
 
@@ -117,7 +117,7 @@ def test_an_idle_worker_lives_ninety_seconds_with_a_redis_five_milliseconds_away
     assert beginning <= 10
     assert len(rounds) >= 4
     queue = Queue(idle_worker.redis.url)
-    assert ended(queue, submit(queue, files, SAMPLE))["status"] == "completed"
+    assert ended(queue, submit(queue, records, SAMPLE))["status"] == "completed"
     assert "away" not in idle_worker.log.read_text()
     assert "Traceback" not in idle_worker.log.read_text()
 

@@ -35,8 +35,9 @@ import dev
 import storage
 import uploads
 from queue_lib import LISTS, NORMAL, Queue
+from records import Records
 from storage import GONE, Storage
-from tests.ledger import InlineWorker, LoggedStorage, append, double_saves, entries, left_over
+from tests.ledger import InlineWorker, LoggedRecords, append, double_saves, entries, left_over
 from tests.support import ROOT, find_free_port, wait_until
 from worker import Limits
 
@@ -48,7 +49,7 @@ VICTIM_SECONDS, DRAIN_SECONDS = 30, 240
 Fates = dict[str, tuple[str, str, int]]
 Trace = Callable[[FrameType, str, Any], Any]
 DOCUMENT = b"Water is life."
-OURS = {str(ROOT / name) for name in ("api.py", "forms.py", "uploads.py", "queue_lib.py", "storage.py", "worker.py")}
+OURS = {str(ROOT / f"{name}.py") for name in ("api", "forms", "uploads", "queue_lib", "storage", "records", "worker")}
 REDIS_PY = str(Path(redis.__file__).parent)
 FATES: Fates = {  # how it ends, its user, its priority; `stop` comes last
     "good": ("done", "ann", 2),
@@ -127,29 +128,29 @@ def build_queue(url: str) -> Queue:
     return Queue(url, f"w{os.getpid()}", lease=LEASE, block=BLOCK, window=1, bare_wait=0.3)
 
 
-def build_worker(url: str, files: Storage) -> InlineWorker:
-    return InlineWorker(build_queue(url), files, limits=Limits(60, 1024))
+def build_worker(url: str, records: Records) -> InlineWorker:
+    return InlineWorker(build_queue(url), records.files, records, limits=Limits(60, 1024))
 
 
 def a_worker_dies(url: str, point: str, folder: Path, trace: Trace) -> None:
     """Puts a job of each fate in line, and works until the last one's SIGTERM."""
-    files = LoggedStorage.build(folder / "saves")
-    worker = build_worker(url, files)
+    records = LoggedRecords.build(folder / "saves")
+    worker = build_worker(url, records)
     worker.victim = True
     keys = {"refused": "documents/ann/missing"}
     if "cancel" in fates_of(folder):  # which deletes its document, so that it needs one of its own
-        keys["cancel"] = files.put(BytesIO(DOCUMENT), len(DOCUMENT), "ann", point)
-    records = []
+        keys["cancel"] = records.files.put(BytesIO(DOCUMENT), len(DOCUMENT), "ann", point)
+    written = []
     for fate, (_, user, priority) in fates_of(folder).items():
         job: dict[str, Any] = {"jobId": f"{point}-{fate}", "userId": user, "fileName": fate, "priority": priority}
-        job["fileUrl"] = files.link(keys.get(fate, "documents/ann/shared"))
+        job["fileUrl"] = records.files.link(keys.get(fate, "documents/ann/shared"))
         if fate == "bare":
             worker.queue._redis.lpush(NORMAL, json.dumps(job))
             worker.queue._redis.hset(f"job:{job['jobId']}", "status", "queued")
         else:
             worker.queue.enqueue(job)
-            records.append({"_id": job["jobId"], "userId": user, "status": "queued", "createdAt": time.time() * 1000})
-    files._database.jobs.insert_many(records)
+            written.append({"_id": job["jobId"], "userId": user, "status": "queued", "createdAt": time.time() * 1000})
+    records._database.jobs.insert_many(written)
     worker.reconciled = time.monotonic()  # that starts no job, and asks MongoDB a lot
     threading.settrace(trace)  # the download has a thread of its own
     sys.settrace(trace)
@@ -183,7 +184,7 @@ def know_scripts(server: str) -> None:
 
 def drain(urls: list[str], folder: Path) -> None:
     """A clean worker, at one database after the other, until nothing is left in any or the time is over."""
-    worker = build_worker(urls[0], LoggedStorage.build(folder / "saves"))
+    worker = build_worker(urls[0], LoggedRecords.build(folder / "saves"))
     queues = {url: build_queue(url) for url in urls}
     deadline = time.monotonic() + DRAIN_SECONDS
     while queues and time.monotonic() < deadline:
@@ -288,11 +289,11 @@ def run_lanes(victim: str, every: int, server: str, folder: Path, lanes: int) ->
     return sorted(entries(folder / "fallen"))
 
 
-def kept(files: Storage, prefix: str) -> tuple[dict[str, str], Counter[str]]:
+def kept(records: Records, prefix: str) -> tuple[dict[str, str], Counter[str]]:
     """Of the jobs whose ids begin so: what their records say, and how many results each has; in two questions."""
     mine = {"_id": {"$regex": f"^{prefix}-"}}
-    records = {record["_id"]: record["status"] for record in files._database.jobs.find(mine, {"status": 1})}
-    return records, Counter(result["_id"] for result in files._database.results.find(mine, {"_id": 1}))
+    said = {record["_id"]: record["status"] for record in records._database.jobs.find(mine, {"status": 1})}
+    return said, Counter(result["_id"] for result in records._database.results.find(mine, {"_id": 1}))
 
 
 def wrong_with(
@@ -315,12 +316,12 @@ def wrong_with(
 
 @pytest.mark.parametrize("every", [1, 50], ids=["every line of ours", "every 50th line of ours and redis-py's"])
 def test_a_worker_that_dies_at_any_line_loses_no_job_and_saves_none_twice(
-    server: str, files: Storage, tmp_path: Path, every: int
+    server: str, files: Storage, records: Records, tmp_path: Path, every: int
 ) -> None:
     files.put(BytesIO(DOCUMENT), len(DOCUMENT), "ann", "shared")
     started, folder = time.monotonic(), tmp_path / f"worker{every}"
     fallen = run_lanes("worker", every, server, folder, LANES)
-    wrong, runs, ledger = [], 0, kept(files, folder.name)
+    wrong, runs, ledger = [], 0, kept(records, folder.name)
     for point, *place in fallen:
         with redis.Redis.from_url(f"{server}/{point}", decode_responses=True) as db:
             wrong += [(place, line) for line in wrong_with(db, f"{folder.name}-{point}", fates_of(folder), *ledger)]
@@ -339,7 +340,7 @@ def test_a_worker_that_dies_at_any_line_loses_no_job_and_saves_none_twice(
 
 @pytest.mark.parametrize("every", [1, 10], ids=["every line of ours", "every 10th line of ours and redis-py's"])
 def test_an_upload_whose_api_dies_at_any_line_is_in_line_or_nobody_was_told_its_id(
-    server: str, files: Storage, tmp_path: Path, every: int
+    server: str, records: Records, tmp_path: Path, every: int
 ) -> None:
     folder = tmp_path / f"api{every}"
     fallen = run_lanes("api", every, server, folder, LANES)
@@ -350,10 +351,10 @@ def test_an_upload_whose_api_dies_at_any_line_is_in_line_or_nobody_was_told_its_
         with redis.Redis.from_url(f"{server}/{point}", decode_responses=True) as db:
             assert left_over(db) == [], place
             known = {key.removeprefix("job:"): db.hget(key, "at") for key in db.scan_iter("job:*")}
-        recorded = [record["_id"] for record in files._database.jobs.find({"userId": user})]
+        recorded = [record["_id"] for record in records._database.jobs.find({"userId": user})]
         assert set(known) <= set(recorded), f"a job without a record, after a death at {place}"
         assert set(known.values()) <= {"done"}, place
-        assert files._database.results.count_documents({"userId": user}) == len(known), place
+        assert records._database.results.count_documents({"userId": user}) == len(known), place
         if user in told:
             assert list(known) == [told[user]]
         ran += len(known)
@@ -365,16 +366,18 @@ def test_an_upload_whose_api_dies_at_any_line_is_in_line_or_nobody_was_told_its_
         assert {function for _, _, function, *_ in fallen} >= {"submit", "put", "create_job", "enqueue"}
 
 
-def test_a_result_that_was_saved_before_its_worker_died_stands(server: str, files: Storage, tmp_path: Path) -> None:
+def test_a_result_that_was_saved_before_its_worker_died_stands(
+    server: str, files: Storage, records: Records, tmp_path: Path
+) -> None:
     files.put(BytesIO(DOCUMENT), len(DOCUMENT), "ann", "shared")
     folder = tmp_path / "finish"
     run_lanes("worker", 0, server, folder, 1)
     saved = [(run, new) for job_id, run, new in entries(folder / "saves") if job_id == "finish-1-good"]
     assert saved == [(1, True), (2, False)]
-    result = files._database.results.find_one({"_id": "finish-1-good"}) or {}
+    result = records._database.results.find_one({"_id": "finish-1-good"}) or {}
     assert result["run"] == 1
     with redis.Redis.from_url(f"{server}/1", decode_responses=True) as db:
-        assert wrong_with(db, "finish-1", FATES, *kept(files, "finish")) == []
+        assert wrong_with(db, "finish-1", FATES, *kept(records, "finish")) == []
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 import dev
 from queue_lib import NORMAL, Queue
+from records import Records
 from storage import Storage
 from tests.queue_tools import take
 from tests.support import ROOT, find_free_port, wait_until
@@ -37,7 +38,7 @@ def queue(redis_url: str) -> Queue:
 
 
 @pytest.fixture
-def api(files: Storage, redis_url: str, tmp_path: Path) -> Iterator[str]:
+def api(records: Records, redis_url: str, tmp_path: Path) -> Iterator[str]:
     """The API as the Procfile starts it, with an operator; its address."""
     port = find_free_port()
     env = {**os.environ, "PORT": str(port), "WEB_CONCURRENCY": "1", "ADMIN_TOKEN": TOKEN}
@@ -94,10 +95,10 @@ def is_dead(queue: Queue, job_ids: list[str]) -> bool:
 
 
 def test_a_poisoned_document_is_found_by_its_cause_its_traceback_read_and_its_group_requeued_and_seen_to_succeed(
-    page: Page, start_worker: Start, queue: Queue, files: Storage, tmp_path: Path
+    page: Page, start_worker: Start, queue: Queue, records: Records, tmp_path: Path
 ) -> None:
-    poisoned = [submit(queue, files, SAMPLE, "raises") for _ in range(2)]
-    other = submit(queue, files, b"\0\1\2" * 99, "no document.pdf")
+    poisoned = [submit(queue, records, SAMPLE, "raises") for _ in range(2)]
+    other = submit(queue, records, b"\0\1\2" * 99, "no document.pdf")
     worker = start_worker()  # it meets a bug in every document called "raises"
     wait_until(lambda: is_dead(queue, [*poisoned, other]), 90, "their ends")
     page.reload()
@@ -141,11 +142,11 @@ def two_workers(start_worker: Start, tmp_path: Path) -> Iterator[None]:
 
 
 def test_the_queue_is_paused_and_resumed_for_workers_on_two_data_folders_and_a_waiting_job_cancelled(
-    page: Page, two_workers: None, queue: Queue, files: Storage
+    page: Page, two_workers: None, queue: Queue, records: Records
 ) -> None:
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("#state")).to_have_text("Paused")
-    job_id, unwanted = submit(queue, files, SAMPLE), submit(queue, files, SAMPLE, "unwanted.txt")
+    job_id, unwanted = submit(queue, records, SAMPLE), submit(queue, records, SAMPLE, "unwanted.txt")
     time.sleep(2 * LEASE)  # two rounds of the workers' loops, in which nothing may start: there is no event to wait for
     assert queue.whereabouts([job_id, unwanted]) == [NORMAL, NORMAL]
     place(page, "waiting")
@@ -216,7 +217,7 @@ def a_days_figures(db: "redis.Redis") -> None:
 
 @pytest.mark.skipif(not os.environ.get("DOCDECK_SCREENSHOTS"), reason="set DOCDECK_SCREENSHOTS to renew docs/admin.png")
 def test_the_picture_of_the_readme(
-    page: Page, start_worker: Start, queue: Queue, files: Storage, db: "redis.Redis"
+    page: Page, start_worker: Start, queue: Queue, files: Storage, records: Records, db: "redis.Redis"
 ) -> None:
     a_days_figures(db)
     for user, jobs in (("ann", 5), ("bob", 3), ("school-7", 9)):
@@ -226,11 +227,11 @@ def test_the_picture_of_the_readme(
             key = f"{user}-{n}"
             link = files.link(files.put(BytesIO(body.encode()), len(body), user, key))
             payload = {"jobId": key, "userId": user, "fileUrl": link, "fileName": name}
-            files.create_job(payload, {}, len(body))
+            records.create_job(payload, {}, len(body))
             queue.enqueue(payload)
     start_worker()
     wait_until(lambda: len(queue.dead()) >= 5, 120, "some dead jobs")
-    submit(queue, files, SAMPLE, "hangs")
+    submit(queue, records, SAMPLE, "hangs")
     wait_until(lambda: any(worker["job"] for worker in queue.stats().workers), 30, "a running job")
     page.reload()
     page.locator("#places").get_by_role("button", name="dead").click()

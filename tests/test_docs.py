@@ -6,31 +6,34 @@ import re
 import pytest
 
 import doctor
-from storage import Storage
+from records import Records
 from tests.make_hashes import FILES, without_hashes
 from tests.support import ROOT, running_api
 
 README = (ROOT / "README.md").read_text()
 SERVICE = (
-    *("api", "auth", "forms", "uploads", "exports", "outbound", "webhooks", "queue_lib", "storage", "worker"),
-    *("fleet", "monitoring", "metrics", "admin", "doctor"),
+    *("api", "auth", "forms", "uploads", "exports", "outbound", "webhooks", "queue_lib", "storage", "records"),
+    *("worker", "fleet", "monitoring", "metrics", "admin", "doctor"),
 )
 MAY_IMPORT = {
-    "admin": {"auth", "queue_lib", "storage", "metrics", "monitoring"},
+    "admin": {"auth", "queue_lib", "records", "metrics", "monitoring"},
     "metrics": {"fleet"},
-    "api": {"admin", "exports", "auth", "forms", "uploads", "webhooks", "queue_lib", "storage", "monitoring"},
+    "api": {
+        *("admin", "exports", "auth", "forms", "uploads", "webhooks", "queue_lib", "storage", "records", "monitoring")
+    },
     "auth": set(),
     "forms": {"auth", "outbound", "webhooks", "queue_lib", "storage"},
-    "uploads": {"forms", "webhooks", "queue_lib", "storage", "monitoring"},
+    "uploads": {"forms", "webhooks", "queue_lib", "storage", "records", "monitoring"},
     "webhooks": {"outbound", "queue_lib", "monitoring"},
     "outbound": set(),
     "exports": set(),
-    "worker": {"fleet", "queue_lib", "storage", "monitoring", "pipeline", "webhooks"},
+    "worker": {"fleet", "queue_lib", "storage", "records", "monitoring", "pipeline", "webhooks"},
     "fleet": {"queue_lib", "monitoring"},
     "queue_lib": set(),
     "storage": {"outbound"},
+    "records": {"storage"},
     "monitoring": set(),
-    "doctor": {"fleet", "auth", "outbound", "webhooks", "queue_lib", "storage", "pipeline"},
+    "doctor": {"fleet", "auth", "outbound", "webhooks", "queue_lib", "storage", "records", "pipeline"},
     "dev": set(),
     "gunicorn.conf": {"monitoring"},
     "pipeline": {"pipeline"},
@@ -71,7 +74,7 @@ def test_every_variable_of_readme_stands_in_the_example_of_an_environment() -> N
 
 
 def test_every_route_of_the_api_stands_in_readme_and_the_reverse(
-    files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    records: Records, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     routes = set()
     with running_api() as app:
@@ -131,7 +134,7 @@ def test_a_room_imports_only_what_the_map_allows(room: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        *(("redis", "queue_lib"), ("boto3", "storage"), ("pymongo", "storage"), ("jwt", "auth")),
+        *(("redis", "queue_lib"), ("boto3", "storage"), ("pymongo", "records"), ("jwt", "auth")),
         ("sentry_sdk", "monitoring"),
     ],
 )

@@ -21,6 +21,7 @@ import redis
 import dev
 import doctor
 from pipeline import pronunciation
+from records import Records
 from storage import Storage
 from tests.doctor_tools import SECRET, Set, odd_bucket, told
 from tests.redis_tools import OwnRedis, Proxy
@@ -174,12 +175,12 @@ def test_a_password_that_would_cross_the_internet_unencrypted_is_told(set_env: S
     assert not doctor.is_public("redis://127.0.0.1:6379")
 
 
-def test_servers_that_are_far_away_are_told(set_env: Set, redis_url: str, mongo_uri: str) -> None:
+def test_servers_that_are_far_away_are_told(set_env: Set, files: Storage, redis_url: str, mongo_uri: str) -> None:
     with contextlib.closing(Proxy(redis_url, 0.15)) as far, contextlib.closing(Proxy(mongo_uri, 0.15)) as farther:
         set_env(UPSTASH_REDIS_URL=far.url, MONGODB_URI=through(farther, mongo_uri))
         assert re.search(r"CHANGE Redis takes 1\d\d ms for an answer", told(doctor.queue()))
-        with contextlib.closing(Storage.from_env()) as files:
-            assert re.search(r"CHANGE MongoDB takes 1\d\d ms for an answer", told(doctor.records(files)))
+        with contextlib.closing(Records.from_env(files)) as records:
+            assert re.search(r"CHANGE MongoDB takes 1\d\d ms for an answer", told(doctor.database(records)))
 
 
 def through(proxy: Proxy, mongo_uri: str) -> str:
@@ -235,22 +236,23 @@ RECORDS = [
 
 @pytest.mark.parametrize(("login", "sentence"), RECORDS)
 def test_a_mongodb_that_does_not_let_us_work_is_told(
-    set_env: Set, locked_mongodb: str, login: str, sentence: str
+    set_env: Set, files: Storage, locked_mongodb: str, login: str, sentence: str
 ) -> None:
     set_env(MONGODB_URI=locked_mongodb.replace("//", f"//{login}"))
-    with contextlib.closing(Storage.from_env(answer=5)) as files:
-        assert sentence in told(doctor.records(files))
+    with contextlib.closing(Records.from_env(files, answer=5)) as records:
+        assert sentence in told(doctor.database(records))
 
 
 def test_a_mongodb_that_nobody_waits_for_and_one_that_is_not_there_are_told(
-    set_env: Set, files: Storage, mongo_uri: str, free_port: int
+    set_env: Set, files: Storage, records: Records, mongo_uri: str, free_port: int
 ) -> None:
-    files.prepare()
-    assert "CHANGE" not in told(doctor.records(files))
-    with contextlib.closing(Storage(files.bucket, f"{mongo_uri}?w=0")) as careless:
-        assert "CHANGE MongoDB is not waited for" in told(doctor.records(careless))
-    with contextlib.closing(Storage(files.bucket, f"mongodb://127.0.0.1:{free_port}", answer=1)) as nobody:
-        assert "CHANGE MongoDB does not answer (ServerSelectionTimeoutError: 127.0.0.1:" in told(doctor.records(nobody))
+    records.prepare()
+    assert "CHANGE" not in told(doctor.database(records))
+    with contextlib.closing(Records(f"{mongo_uri}?w=0", files)) as careless:
+        assert "CHANGE MongoDB is not waited for" in told(doctor.database(careless))
+    with contextlib.closing(Records(f"mongodb://127.0.0.1:{free_port}", files, answer=1)) as nobody:
+        findings = told(doctor.database(nobody))
+    assert "CHANGE MongoDB does not answer (ServerSelectionTimeoutError: 127.0.0.1:" in findings
     set_env(MONGODB_URI="mongodb://ann:p@ss:word@host/docdeck")
     assert "CHANGE MONGODB_URI or AWS_ENDPOINT_URL_S3 cannot be read" in told(doctor.look(1))
 
@@ -285,26 +287,26 @@ def test_dev_py_starts_it_with_a_python_that_has_the_packages_and_the_servers_th
     assert "MONGODB_URI" not in other
 
 
-def things_in(files: Storage) -> list[Any]:
+def things_in(records: Records) -> list[Any]:
     """All that is in the bucket, the database and Redis."""
     with redis.Redis.from_url(os.environ["UPSTASH_REDIS_URL"]) as db:
-        objects = files._s3.list_objects_v2(Bucket=files.bucket).get("Contents", [])
-        return [*(found["Key"] for found in objects), *files._database.list_collection_names(), *db.keys("*")]
+        objects = records.files._s3.list_objects_v2(Bucket=records.files.bucket).get("Contents", [])
+        return [*(found["Key"] for found in objects), *records._database.list_collection_names(), *db.keys("*")]
 
 
 def test_a_place_that_is_right_is_told_so_and_left_as_it_was(
-    set_env: Set, files: Storage, redis_url: str, mongo_uri: str
+    set_env: Set, records: Records, redis_url: str, mongo_uri: str
 ) -> None:
-    files.prepare()
+    records.prepare()
     set_env(AUTH_SECRET=SECRET, CORS_ORIGINS="https://app.example", MONGODB_URI=mongo_uri)
-    before = things_in(files)
+    before = things_in(records)
     process = start_doctor("--workers", "2")
     output, _ = process.communicate(timeout=patience(60))
     assert "CHANGE" not in output
     assert output.endswith("Nothing has to be changed.\n")
     assert "Working on 2 at a time" in output
     assert process.returncode == 0
-    assert things_in(files) == before
+    assert things_in(records) == before
 
 
 def test_no_secret_is_printed_whatever_is_wrong(set_env: Set, own_redis: OwnRedis) -> None:
@@ -325,10 +327,10 @@ def test_no_secret_is_printed_whatever_is_wrong(set_env: Set, own_redis: OwnRedi
 
 @pytest.mark.parametrize("place", ["redis", "mongodb", "bucket"])
 def test_a_doctor_that_is_interrupted_leaves_nothing_behind(
-    set_env: Set, files: Storage, redis_url: str, mongo_uri: str, place: str
+    set_env: Set, records: Records, redis_url: str, mongo_uri: str, place: str
 ) -> None:
-    files.prepare()
-    before = things_in(files)
+    records.prepare()
+    before = things_in(records)
     with contextlib.closing(Proxy(redis_url if place == "redis" else mongo_uri, 0.3)) as slow:
         if place == "redis":
             set_env(UPSTASH_REDIS_URL=slow.url, MONGODB_URI=mongo_uri)
@@ -339,8 +341,8 @@ def test_a_doctor_that_is_interrupted_leaves_nothing_behind(
             set_env(FILES_CDN_URL=slow.url.replace("redis", "http").removesuffix("/0"), MONGODB_URI=mongo_uri)
         process = start_doctor()
         set_env(UPSTASH_REDIS_URL=redis_url)
-        wait_until(lambda: things_in(files) != before, 30, "what the doctor writes")
+        wait_until(lambda: things_in(records) != before, 30, "what the doctor writes")
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=patience(30))
     assert process.returncode == 130, output
-    assert things_in(files) == before
+    assert things_in(records) == before

@@ -80,7 +80,7 @@ def test_a_bucket_that_is_set_up_wrongly_is_told_from_one_that_is_right(
             put(Bucket="docdeck", **{name: rule})
         set_env(**{name: value.format(free=free_port) for name, value in variables.items()})
         try:
-            with contextlib.closing(Storage.from_env(answer=1)) as files:
+            with contextlib.closing(Storage.from_env(connect=1)) as files:
                 findings = told(doctor.bucket(files))
         finally:
             for remove in (s3.delete_bucket_policy, s3.delete_bucket_cors):

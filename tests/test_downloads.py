@@ -23,6 +23,7 @@ import redis
 import outbound
 import storage
 from queue_lib import NORMAL, Queue
+from records import Records
 from storage import MAX_FILE, Refused, Storage, Transient, Unavailable
 from tests.support import find_free_port, wait_until
 from tests.worker_tools import LEASE, SAMPLE, Start, ended, nothing_left, status, submit, worker_log
@@ -274,11 +275,11 @@ def queue(redis_url: str) -> Queue:
 
 
 def test_a_full_disk_costs_no_attempt_and_leaves_nothing_behind(
-    start_worker: Start, files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+    start_worker: Start, records: Records, queue: Queue, db: "redis.Redis", tmp_path: Path
 ) -> None:
     worker = start_worker()
     unlimited = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
-    job_id = submit(queue, files, SAMPLE + " " * 1_000_000)
+    job_id = submit(queue, records, SAMPLE + " " * 1_000_000)
     wait_until(lambda: "could not be written to disk" in worker_log(tmp_path), 20, "the outage's line")
     wait_until(lambda: int(db.hget(f"job:{job_id}", "run") or 0) >= 2, 20, "a second try")
     assert status(queue, job_id)["status"] in ("queued", "processing")
@@ -291,19 +292,19 @@ def test_a_full_disk_costs_no_attempt_and_leaves_nothing_behind(
 
 
 def test_a_folder_for_downloads_that_was_swept_away_is_made_again(
-    start_worker: Start, files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+    start_worker: Start, records: Records, queue: Queue, db: "redis.Redis", tmp_path: Path
 ) -> None:
     start_worker()
     for folder in (tmp_path / "tmp").glob("docdeck-worker-*"):
         folder.rmdir()
-    job_id = submit(queue, files, SAMPLE)
+    job_id = submit(queue, records, SAMPLE)
     assert ended(queue, job_id)["status"] == "completed"
     assert db.hget(f"job:{job_id}", "attempts") == "1"
     nothing_left(db, tmp_path)
 
 
 def test_somebody_elses_server_that_is_ill_costs_an_attempt_and_the_document_is_done_when_it_is_well(
-    start_worker: Start, files: Storage, queue: Queue, server: FileServer, db: "redis.Redis", tmp_path: Path
+    start_worker: Start, records: Records, queue: Queue, server: FileServer, db: "redis.Redis", tmp_path: Path
 ) -> None:
     def ill_at_first(request: BaseHTTPRequestHandler) -> None:
         if len(server.asked) == 1:

@@ -10,6 +10,7 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
+from records import Records
 from storage import Storage
 from tests.support import running_api
 
@@ -17,7 +18,7 @@ TEXT = b"Water is life. " * 40
 
 
 @pytest.fixture
-def client(files: Storage, redis_url: str) -> Iterator[FlaskClient]:
+def client(records: Records, redis_url: str) -> Iterator[FlaskClient]:
     with running_api() as app, app.test_client() as client:
         yield client
 
@@ -53,7 +54,7 @@ def test_a14_a_link_for_a_person_lives_fifteen_minutes_and_is_neither_logged_nor
 
 
 def test_a_link_goes_through_the_cdn_with_its_signature_and_the_queues_own_does_not(
-    files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    files: Storage, records: Records, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FILES_CDN_URL", "https://files.example")
     with running_api() as app:
@@ -61,7 +62,7 @@ def test_a_link_goes_through_the_cdn_with_its_signature_and_the_queues_own_does_
         url = (app.test_client().get(f"/api/jobs/{job_id}/file").json or {})["url"]
     assert url.startswith(f"https://files.example/{files.bucket}/documents/ann/{job_id}?")
     assert "X-Amz-Signature=" in url
-    assert not (files.record(job_id) or {})["payload"]["fileUrl"].startswith("https://files.example")
+    assert not (records.record(job_id) or {})["payload"]["fileUrl"].startswith("https://files.example")
 
 
 def test_a_file_that_is_gone_is_410(client: FlaskClient, files: Storage) -> None:
@@ -71,24 +72,24 @@ def test_a_file_that_is_gone_is_410(client: FlaskClient, files: Storage) -> None
 
 
 def test_uploads_are_deleted_some_days_after_their_jobs_end_and_begun_ones_after_a_day(
-    client: FlaskClient, files: Storage
+    client: FlaskClient, files: Storage, records: Records
 ) -> None:
     old, young, waiting = (upload(client) for _ in range(3))
     begun: Any = client.post("/api/uploads", json={"userId": "ann", "fileName": "a.txt", "size": 9})
     begun = begun.json["uploadId"]
-    jobs = files._database.jobs
+    jobs = records._database.jobs
     jobs.update_one({"_id": old}, {"$set": {"status": "failed", "error": "It broke.", "endedAt": 1}})
     jobs.update_one({"_id": begun}, {"$set": {"createdAt": 1}})
-    files.fail_job(young, "ann", "It broke.")
-    assert set(files.sweep(3600)) == {old, begun}
+    records.fail_job(young, "ann", "It broke.")
+    assert set(records.sweep(3600)) == {old, begun}
     assert [files.has(files.upload_key("ann", job_id)) for job_id in (old, young, waiting)] == [False, True, True]
-    assert files.record(begun) is None
-    assert (files.record(old) or {})["status"] == "failed"
-    assert list(files.sweep(3600)) == [], "once"
+    assert records.record(begun) is None
+    assert (records.record(old) or {})["status"] == "failed"
+    assert list(records.sweep(3600)) == [], "once"
 
 
 def test_only_pages_of_the_named_origins_may_use_the_api(
-    files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    records: Records, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CORS_ORIGINS", "https://app.example, https://other.example")
     monkeypatch.setenv("AUTH_SECRET", "s" * 40)
@@ -123,9 +124,9 @@ def test_the_origin_that_the_page_may_upload_to_is_that_of_the_links_and_needs_n
     keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     for key in keys:
         monkeypatch.delenv(key, raising=False)
-    with contextlib.closing(Storage(bucket, "mongodb://127.0.0.1/any", endpoint=endpoint)) as storage:
+    with contextlib.closing(Storage(bucket, endpoint=endpoint)) as storage:
         origin = storage.upload_origin()
     for key in keys:
         monkeypatch.setenv(key, "any")
-    with contextlib.closing(Storage(bucket, "mongodb://127.0.0.1/any", endpoint=endpoint)) as storage:
+    with contextlib.closing(Storage(bucket, endpoint=endpoint)) as storage:
         assert storage.upload_link("any", 1).startswith(f"{origin}/")

@@ -27,8 +27,9 @@ import redis
 import dev
 import queue_lib
 from queue_lib import Queue
+from records import Records
 from storage import Storage
-from tests.ledger import InlineWorker, LoggedStorage, double_saves, entries, left_over
+from tests.ledger import InlineWorker, LoggedRecords, double_saves, entries, left_over
 from tests.support import ROOT, find_free_port, wait_until
 from tests.worker_tools import running
 from worker import Limits, die_with_parent
@@ -47,9 +48,9 @@ FATES = ["good"] * 14 + ["transient", "cancel"]
 
 def work(url: str, folder: Path) -> None:
     """A worker's life."""
-    files = LoggedStorage.build(folder / "saves")
+    records = LoggedRecords.build(folder / "saves")
     queue = Queue(url, f"fire-{os.getpid()}", lease=LEASE, block=BLOCK, max_attempts=1000, answer=1)
-    worker = InlineWorker(queue, files, limits=Limits(60, 1024))
+    worker = InlineWorker(queue, records.files, records, limits=Limits(60, 1024))
     worker.work = WORK
     worker.run()
 
@@ -157,7 +158,7 @@ class Field:
 
 
 @pytest.fixture
-def field(tmp_path: Path, files: Storage) -> Iterator[Field]:
+def field(tmp_path: Path, records: Records) -> Iterator[Field]:
     field = Field(tmp_path, random.Random(SEED))
     yield field
     field.end()
@@ -175,7 +176,9 @@ def insist(action: Callable[[], object]) -> None:
     wait_until(done, 10, "an answer of Redis")
 
 
-def test_under_fire_no_job_is_lost_and_no_result_is_saved_twice(field: Field, files: Storage, tmp_path: Path) -> None:
+def test_under_fire_no_job_is_lost_and_no_result_is_saved_twice(
+    field: Field, files: Storage, records: Records, tmp_path: Path
+) -> None:
     started, saves, chance = time.monotonic(), tmp_path / "saves", field.chance
     shared = files.link(files.put(BytesIO(DOCUMENT), len(DOCUMENT), "fire", "shared"))
     queue = Queue(field.url, lease=LEASE, answer=1)
@@ -216,7 +219,7 @@ def test_under_fire_no_job_is_lost_and_no_result_is_saved_twice(field: Field, fi
     print(f"\nfaults {dict(field.done)}, {runs} runs of {JOBS} jobs, {refused} saves refused, {seconds:.0f} s")
     assert ends == {job_id: "dead" if fate == "cancel" else "done" for job_id, fate in fates.items()}
     assert double_saves(saves) == []
-    assert sorted(record["_id"] for record in files._database.results.find()) == sorted(done)
+    assert sorted(record["_id"] for record in records._database.results.find()) == sorted(done)
     assert field.done == DECK
     assert "Traceback" not in (tmp_path / "log").read_text()
 

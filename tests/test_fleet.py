@@ -25,7 +25,7 @@ import dev
 import fleet
 from fleet import LATE, LOOP_MB, QUIET, Size, decide, free_memory, memory_of, name_of, wanted
 from queue_lib import LISTS, Queue, Stats
-from storage import Storage
+from records import Records
 from tests.ledger import double_saves, left_over
 from tests.redis_tools import OwnRedis, blocked_clients, watched
 from tests.run_fleet import LEASE
@@ -176,7 +176,7 @@ def test_where_nobody_tells_memory_there_is_no_bound_and_on_this_machine_it_is_t
 
 
 def test_a_loop_that_starts_has_its_forkserver_loaded_and_takes_what_the_fleet_counts_with(
-    files: Storage, redis_url: str, tmp_path: Path
+    records: Records, redis_url: str, tmp_path: Path
 ) -> None:
     with (tmp_path / "log").open("w") as log:
         loop = subprocess.Popen([sys.executable, "worker.py"], cwd=ROOT, stdout=log, stderr=log)
@@ -196,8 +196,8 @@ def test_a_loop_that_starts_has_its_forkserver_loaded_and_takes_what_the_fleet_c
 class Field:
     """A fleet of tests/run_fleet.py, its log, and the ledger of its jobs."""
 
-    def __init__(self, folder: Path, arguments: tuple[Any, ...], queue: Queue, files: Storage, **env: str) -> None:
-        self.folder, self.queue, self.files, self.jobs = folder, queue, files, list[str]()
+    def __init__(self, folder: Path, arguments: tuple[Any, ...], queue: Queue, records: Records, **env: str) -> None:
+        self.folder, self.queue, self.records, self.jobs = folder, queue, records, list[str]()
         self.saves, self.log_file = folder / "saves", folder / "fleet.log"
         environment = {**os.environ, "SAVES": str(self.saves), "TMPDIR": str(folder / "tmp"), **env}
         (folder / "tmp").mkdir()
@@ -207,7 +207,7 @@ class Field:
 
     def submit(self, count: int, name: str, content: str = SAMPLE) -> list[str]:
         """Jobs of several users, in all lines."""
-        new = [submit(self.queue, self.files, content, name) for _ in range(count)]
+        new = [submit(self.queue, self.records, content, name) for _ in range(count)]
         self.jobs += new
         return new
 
@@ -243,7 +243,7 @@ class Field:
         self.wait_done()
         wait_until(lambda: not left_over(db), 10, "the settled leases")
         assert double_saves(self.saves) == []
-        assert sorted(each["_id"] for each in self.files._database.results.find()) == sorted(self.jobs)
+        assert sorted(each["_id"] for each in self.records._database.results.find()) == sorted(self.jobs)
         more = [job_id for job_id in self.jobs if db.hmget(f"job:{job_id}", "run", "attempts") != ["1", "1"]]
         assert len(more) <= killed
         assert killed or "Traceback" not in self.log_file.read_text()
@@ -260,12 +260,12 @@ Start_fleet = Callable[..., Field]
 
 
 @pytest.fixture
-def start_fleet(files: Storage, redis_url: str, tmp_path: Path) -> Iterator[Start_fleet]:
+def start_fleet(records: Records, redis_url: str, tmp_path: Path) -> Iterator[Start_fleet]:
     with contextlib.ExitStack() as ends:
 
         def start(least: int, most: int, kind: str = "timed", url: str = redis_url, **env: str) -> Field:
             queue = Queue(url, lease=LEASE)
-            field = Field(tmp_path, (least, most, kind), queue, files, UPSTASH_REDIS_URL=url, **env)
+            field = Field(tmp_path, (least, most, kind), queue, records, UPSTASH_REDIS_URL=url, **env)
             ends.callback(field.parent.wait)
             ends.callback(field.parent.kill)
             return field
@@ -346,7 +346,7 @@ def test_a_fleet_grows_no_further_than_its_memory(start_fleet: Start_fleet, db: 
 
 
 def test_a_fleet_stays_as_it_is_while_redis_is_away_and_says_so_once(
-    start_fleet: Start_fleet, files: Storage, tmp_path: Path
+    start_fleet: Start_fleet, records: Records, tmp_path: Path
 ) -> None:
     server = OwnRedis(tmp_path / "redis")
     try:
@@ -374,7 +374,7 @@ def test_a_fleet_stays_as_it_is_while_redis_is_away_and_says_so_once(
 
 @pytest.mark.parametrize(("most", "looks"), [(2, 10), (1, 0)], ids=["one command a look", "of a fixed size: none"])
 def test_what_a_fleet_asks_of_redis(
-    start_fleet: Start_fleet, files: Storage, tmp_path: Path, most: int, looks: int
+    start_fleet: Start_fleet, records: Records, tmp_path: Path, most: int, looks: int
 ) -> None:
     server = OwnRedis(tmp_path / "redis")
     try:
@@ -417,10 +417,10 @@ def test_an_idle_loop_that_is_sent_away_goes_at_once(start_worker: Start, db: "r
 
 
 def test_a_busy_loop_that_is_sent_away_finishes_its_document_and_takes_no_other(
-    files: Storage, redis_url: str, db: "redis.Redis", tmp_path: Path
+    records: Records, redis_url: str, db: "redis.Redis", tmp_path: Path
 ) -> None:
     queue = Queue(redis_url, lease=LEASE)
-    first, second = (submit(queue, files, SAMPLE, seconds) for seconds in ("3", "0"))
+    first, second = (submit(queue, records, SAMPLE, seconds) for seconds in ("3", "0"))
     environment = {**os.environ, "SAVES": str(tmp_path / "saves")}
     loop = subprocess.Popen([sys.executable, "-m", "tests.run_fleet", "timed"], cwd=ROOT, env=environment)
     try:

@@ -23,7 +23,7 @@ from pipeline.context import find_sentences
 from pipeline.ingestion import read_text
 from pipeline.layout import TOO_LONG
 from queue_lib import Queue
-from storage import Storage
+from records import Records
 from tests.hostile_parts import CARDS, SENTENCE
 from tests.make_hostile import FILES
 from tests.run_hostile import SECONDS, Outcome
@@ -152,12 +152,12 @@ def test_a_document_of_a_million_words_is_read_whole_and_one_that_is_longer_is_t
 
 
 def test_a_worker_that_was_given_the_worst_of_them_is_unharmed_and_makes_the_next_documents_cards(
-    start_worker: Start, redis_url: str, files: Storage, db: "redis.Redis", tmp_path: Path
+    start_worker: Start, redis_url: str, records: Records, db: "redis.Redis", tmp_path: Path
 ) -> None:
     queue = Queue(redis_url, lease=24)
     worker = start_worker(lease=24)
-    jobs = {name: submit(queue, files, FILES[name].build(), name) for name in WORST}
-    good = submit(queue, files, SAMPLE)
+    jobs = {name: submit(queue, records, FILES[name].build(), name) for name in WORST}
+    good = submit(queue, records, SAMPLE)
     for name, job_id in jobs.items():
         end = ended(queue, job_id, seconds=2 * SECONDS)
         assert end["status"] == "completed" or is_readable(end["error"]), f"{name}: {end.get('error')}"

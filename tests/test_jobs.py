@@ -11,6 +11,7 @@ import redis
 from flask.testing import FlaskClient
 
 from queue_lib import NORMAL, Queue
+from records import Records
 from storage import Storage
 from tests.queue_tools import make_queue, nothing_left, payload, take
 from tests.redis_tools import watched
@@ -23,7 +24,7 @@ RESULT = {"flashcards": [{"id": "1", "word": "aquifer"}], "vocabulary_count": 1}
 
 
 @pytest.fixture
-def client(files: Storage, redis_url: str) -> Iterator[FlaskClient]:
+def client(records: Records, redis_url: str) -> Iterator[FlaskClient]:
     with running_api() as app, app.test_client() as client:
         yield client
 
@@ -40,19 +41,19 @@ def upload(client: FlaskClient, user: str = "ann", name: str = "water.txt", **fi
     return answer.json["jobId"]
 
 
-def finished(client: FlaskClient, queue: Queue, files: Storage) -> str:
+def finished(client: FlaskClient, queue: Queue, records: Records) -> str:
     job_id = upload(client)
     job = take(queue)
     assert job.id == job_id
-    files.save_result(job.id, job.user, RESULT)
+    records.save_result(job.id, job.user, RESULT)
     assert queue.finish(job, json.dumps(RESULT))
     return job_id
 
 
-def failed(client: FlaskClient, queue: Queue, files: Storage) -> str:
+def failed(client: FlaskClient, queue: Queue, records: Records) -> str:
     job_id = upload(client)
     assert queue.bury(take(queue), "It broke.")
-    files.fail_job(job_id, "ann", "It broke.")
+    records.fail_job(job_id, "ann", "It broke.")
     return job_id
 
 
@@ -61,9 +62,9 @@ def status(client: FlaskClient, job_id: str) -> Any:
 
 
 def test_a_users_jobs_are_listed_newest_first_page_by_page_and_nobody_elses(
-    client: FlaskClient, queue: Queue, files: Storage
+    client: FlaskClient, queue: Queue, records: Records
 ) -> None:
-    mine = [finished(client, queue, files), failed(client, queue, files), *(upload(client) for _ in range(4))]
+    mine = [finished(client, queue, records), failed(client, queue, records), *(upload(client) for _ in range(4))]
     upload(client, "bob")
     running = take(queue)
     seen: list[dict[str, Any]] = []
@@ -86,8 +87,8 @@ def test_a_list_that_cannot_be_is_400(client: FlaskClient, query: str) -> None:
     assert client.get(f"/api/jobs?{'' if 'userId' in query else 'userId=ann&'}{query}").status_code == 400
 
 
-def test_a_result_is_a_download_and_409_before_it_is_there(client: FlaskClient, queue: Queue, files: Storage) -> None:
-    job_id = finished(client, queue, files)
+def test_a_result_is_a_download_and_409_before_it_is_there(client: FlaskClient, queue: Queue, records: Records) -> None:
+    job_id = finished(client, queue, records)
     answer = client.get(f"/api/jobs/{job_id}/result")
     assert answer.json == RESULT
     assert answer.headers["Content-Disposition"].startswith("attachment")
@@ -97,9 +98,9 @@ def test_a_result_is_a_download_and_409_before_it_is_there(client: FlaskClient, 
 
 
 def test_a_status_that_has_not_changed_is_a_304_that_costs_one_redis_command(
-    client: FlaskClient, queue: Queue, files: Storage, redis_url: str
+    client: FlaskClient, queue: Queue, records: Records, redis_url: str
 ) -> None:
-    job_id = finished(client, queue, files)
+    job_id = finished(client, queue, records)
     first = client.get(f"/api/job-status/{job_id}")
     assert "Retry-After" not in first.headers
     with watched(redis_url) as monitor:
@@ -111,9 +112,9 @@ def test_a_status_that_has_not_changed_is_a_304_that_costs_one_redis_command(
 
 
 def test_mongodb_answers_when_redis_has_forgotten_a_job(
-    client: FlaskClient, queue: Queue, files: Storage, db: "redis.Redis"
+    client: FlaskClient, queue: Queue, records: Records, db: "redis.Redis"
 ) -> None:
-    done, broken, waiting = finished(client, queue, files), failed(client, queue, files), upload(client)
+    done, broken, waiting = finished(client, queue, records), failed(client, queue, records), upload(client)
     before = status(client, done)
     db.flushall()
     after = status(client, done)
@@ -125,13 +126,13 @@ def test_mongodb_answers_when_redis_has_forgotten_a_job(
 
 
 def test_a_waiting_job_that_is_cancelled_is_over_everywhere_and_its_upload_is_gone(
-    client: FlaskClient, queue: Queue, files: Storage, db: "redis.Redis"
+    client: FlaskClient, queue: Queue, files: Storage, records: Records, db: "redis.Redis"
 ) -> None:
     job_id = upload(client)
     assert client.post(f"/api/jobs/{job_id}/cancel").json == {"jobId": job_id, "status": "cancelled"}
     assert (status(client, job_id)["status"], status(client, job_id)["error"]) == ("failed", "Cancelled")
     assert not files.has(files.upload_key("ann", job_id))
-    assert (files._database.jobs.find_one({"_id": job_id}) or {})["status"] == "failed"
+    assert (records._database.jobs.find_one({"_id": job_id}) or {})["status"] == "failed"
     again = client.post(f"/api/jobs/{job_id}/cancel")
     assert (again.status_code, (again.json or {})["code"]) == (409, "job_over")
     assert client.post(f"/api/jobs/{job_id}/retry").status_code == 410
@@ -140,23 +141,23 @@ def test_a_waiting_job_that_is_cancelled_is_over_everywhere_and_its_upload_is_go
 
 
 def test_a_job_that_redis_forgot_can_be_cancelled_and_is_not_brought_back(
-    client: FlaskClient, files: Storage, db: "redis.Redis"
+    client: FlaskClient, files: Storage, records: Records, db: "redis.Redis"
 ) -> None:
     job_id = upload(client)
     db.flushall()
     assert client.post(f"/api/jobs/{job_id}/cancel").json == {"jobId": job_id, "status": "cancelled"}
     assert status(client, job_id)["error"] == "Cancelled"
-    assert list(files.waiting_jobs(-60, 600)) == []
+    assert list(records.waiting_jobs(-60, 600)) == []
     assert not files.has(files.upload_key("ann", job_id))
 
 
 def test_a_failed_job_can_be_tried_again_and_no_other(
-    client: FlaskClient, queue: Queue, files: Storage, db: "redis.Redis"
+    client: FlaskClient, queue: Queue, records: Records, db: "redis.Redis"
 ) -> None:
-    job_id = failed(client, queue, files)
+    job_id = failed(client, queue, records)
     assert client.post(f"/api/jobs/{job_id}/retry").status_code == 200
     assert status(client, job_id)["status"] == "queued"
-    assert (files._database.jobs.find_one({"_id": job_id}) or {})["status"] == "queued"
+    assert (records._database.jobs.find_one({"_id": job_id}) or {})["status"] == "queued"
     assert client.post(f"/api/jobs/{job_id}/retry").status_code == 409
     assert queue.finish(take(queue), "{}")
     assert client.post(f"/api/jobs/{job_id}/retry").status_code == 409
@@ -176,31 +177,31 @@ def test_a_job_that_a_foreign_worker_completed_without_a_result_has_none(
     ("variable", "name"), [("MAX_UPLOADS_PER_MINUTE", "uploads"), ("MAX_USER_JOBS", "open")]
 )
 def test_a19_a_job_that_is_tried_again_counts_like_an_upload(
-    queue: Queue, files: Storage, db: "redis.Redis", monkeypatch: pytest.MonkeyPatch, variable: str, name: str
+    queue: Queue, records: Records, db: "redis.Redis", monkeypatch: pytest.MonkeyPatch, variable: str, name: str
 ) -> None:
     monkeypatch.setenv(variable, "1")
     with running_api() as app, app.test_client() as client:
-        job_id = failed(client, queue, files)
+        job_id = failed(client, queue, records)
         queue.enqueue(payload("another"))  # open, and no upload
         refused = client.post(f"/api/jobs/{job_id}/retry")
     assert (refused.status_code, (refused.json or {})["code"]) == (429, f"too_many_{name}")
-    assert (files.record(job_id) or {})["status"] == "failed"
+    assert (records.record(job_id) or {})["status"] == "failed"
 
 
 @pytest.mark.parametrize("place", ["waiting", "parked", "running", "completed", "failed"])
 def test_a_deleted_job_is_gone_everywhere_and_a_copy_of_its_pointer_starts_nothing(
-    client: FlaskClient, queue: Queue, files: Storage, db: "redis.Redis", place: str
+    client: FlaskClient, queue: Queue, files: Storage, records: Records, db: "redis.Redis", place: str
 ) -> None:
     if place == "parked":
         others = [upload(client), upload(client)]
-    job_id = {"completed": finished, "failed": failed}.get(place, lambda *_: upload(client))(client, queue, files)
+    job_id = {"completed": finished, "failed": failed}.get(place, lambda *_: upload(client))(client, queue, records)
     raw = str(db.hget(f"job:{job_id}", "payload"))
     running = take(queue) if place == "running" else None
     assert client.delete(f"/api/jobs/{job_id}").status_code == 204
     for path in (f"/api/job-status/{job_id}", f"/api/jobs/{job_id}/result"):
         assert client.get(path).status_code == 404
     assert client.delete(f"/api/jobs/{job_id}").status_code == 404
-    assert files.owner(job_id) is None
+    assert records.owner(job_id) is None
     assert not files.has(files.upload_key("ann", job_id))
     assert db.hgetall(f"job:{job_id}") == {"at": "deleted"}
     assert db.pttl(f"job:{job_id}") > 0
@@ -231,15 +232,15 @@ def test_an_idempotency_key_of_a_deleted_job_makes_a_new_one(client: FlaskClient
 
 
 def test_a_user_who_is_deleted_leaves_nothing_and_takes_nothing_of_others(
-    client: FlaskClient, queue: Queue, files: Storage, db: "redis.Redis"
+    client: FlaskClient, queue: Queue, files: Storage, records: Records, db: "redis.Redis"
 ) -> None:
-    mine = [finished(client, queue, files), failed(client, queue, files), upload(client), upload(client)]
+    mine = [finished(client, queue, records), failed(client, queue, records), upload(client), upload(client)]
     others = upload(client, "bob")
     assert client.delete("/api/users/ann").status_code == 204
     for job_id in mine:
         assert client.get(f"/api/job-status/{job_id}").status_code == 404
         assert not files.has(files.upload_key("ann", job_id))
-    for kind in (files._database.jobs, files._database.results):
+    for kind in (records._database.jobs, records._database.results):
         assert kind.count_documents({"userId": "ann"}) == 0
     assert status(client, others)["status"] == "queued"
     assert take(queue).id == others
@@ -247,32 +248,32 @@ def test_a_user_who_is_deleted_leaves_nothing_and_takes_nothing_of_others(
 
 
 def test_a_result_that_was_saved_just_before_its_job_was_deleted_is_taken_back(
-    files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    records: Records, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = make_queue(redis_url)
-    job_id = enqueue(queue, files, SAMPLE)
-    worker = Worker(queue, files, limits=Limits(10, 512))
-    save = files.save_result
+    job_id = enqueue(queue, records, SAMPLE)
+    worker = Worker(queue, records.files, records, limits=Limits(10, 512))
+    save = records.save_result
 
     def save_and_delete(*arguments: Any) -> bool:
         saved = save(*arguments)
         queue.forget([job_id])
         return saved
 
-    monkeypatch.setattr(files, "save_result", save_and_delete)
+    monkeypatch.setattr(records, "save_result", save_and_delete)
     assert not worker._deliver(take(queue), "{}")
-    assert files.owner(job_id) is None
+    assert records.owner(job_id) is None
 
 
 def test_a_job_that_is_deleted_while_its_worker_saves_leaves_no_result(
-    client: FlaskClient, start_worker: Start, files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, start_worker: Start, records: Records, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = Queue(redis_url, lease=3)
     start_worker()
-    job_id = enqueue(queue, files, long_document(30_000))
+    job_id = enqueue(queue, records, long_document(30_000))
     wait_until(lambda: (status(client, job_id) or {}).get("progress", "0") >= "20", 30, "the pipeline")
     assert client.delete(f"/api/jobs/{job_id}").status_code == 204
-    after = enqueue(queue, files, SAMPLE)
+    after = enqueue(queue, records, SAMPLE)
     wait_until(lambda: status(client, after)["status"] == "completed", 60, "the next job's end")
-    assert files.owner(job_id) is None
+    assert records.owner(job_id) is None
     assert client.get(f"/api/job-status/{job_id}").status_code == 404

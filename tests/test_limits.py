@@ -10,7 +10,7 @@ import redis
 from flask.testing import FlaskClient
 
 from api import Polls
-from storage import Storage
+from records import Records
 from tests.redis_tools import watched
 from tests.support import running_api, wait_until
 
@@ -18,7 +18,7 @@ TEXT = b"Water is life. " * 40
 
 
 @pytest.fixture
-def start(files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., FlaskClient]]:
+def start(records: Records, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., FlaskClient]]:
     """Starts an API with these variables; its client."""
     apps = []
 
@@ -43,18 +43,18 @@ def upload(client: FlaskClient, user: str = "ann", **headers: str) -> Any:
     [("MAX_UPLOADS_PER_MINUTE", 2, "uploads", 60), ("MAX_BYTES_PER_DAY", 2 * len(TEXT), "bytes", 86400)],
 )
 def test_a19_a_user_who_uploads_too_often_or_too_much_is_429_with_its_limits_and_others_go_on(
-    start: Callable[..., FlaskClient], files: Storage, variable: str, limit: int, name: str, window: int
+    start: Callable[..., FlaskClient], records: Records, variable: str, limit: int, name: str, window: int
 ) -> None:
     client = start(**{variable: str(limit)})
     assert [upload(client).status_code for _ in range(2)] == [200, 200]
-    records = files._database.jobs.count_documents({})
+    before = records._database.jobs.count_documents({})
     for _ in range(2):  # refused by Redis, then by the process
         refused = upload(client)
         assert (refused.status_code, refused.json["code"]) == (429, f"too_many_{name}")
         assert 0 < int(refused.headers["Retry-After"]) <= window
         assert refused.headers["RateLimit-Policy"] == f'"{name}";q={limit};w={window}'
         assert refused.headers["RateLimit"].startswith(f'"{name}";r=0;t=')
-    assert files._database.jobs.count_documents({}) == records
+    assert records._database.jobs.count_documents({}) == before
     assert upload(client, "bob").status_code == 200
 
 

@@ -1,7 +1,6 @@
 """Results that are too long for a record of MongoDB or for a request to Redis, from the worker to whoever asks."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -13,7 +12,8 @@ from flask.testing import FlaskClient
 
 import storage
 from queue_lib import MOST_RESULT, Queue
-from storage import MAX_RECORD, Storage
+from records import MAX_RECORD, Records
+from storage import Storage
 from tests.queue_tools import make_queue, payload, take
 from tests.support import find_free_port, running_api
 from tests.worker_tools import SAMPLE, submit
@@ -28,7 +28,7 @@ LONG: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def client(files: Storage, redis_url: str) -> Iterator[FlaskClient]:
+def client(records: Records, redis_url: str) -> Iterator[FlaskClient]:
     with running_api() as app, app.test_client() as client:
         yield client
 
@@ -38,23 +38,23 @@ def queue(redis_url: str) -> Queue:
     return make_queue(redis_url, lease=20)
 
 
-def deliver(queue: Queue, files: Storage, result: dict[str, Any], **options: str) -> str:
+def deliver(queue: Queue, records: Records, result: dict[str, Any], **options: str) -> str:
     """A job whose pipeline has just ended with a result, as the worker saves it."""
-    job_id = submit(queue, files, SAMPLE, **options)
-    worker = Worker(queue, files, limits=Limits(10, 512))
+    job_id = submit(queue, records, SAMPLE, **options)
+    worker = Worker(queue, records.files, records, limits=Limits(10, 512))
     assert worker._deliver(take(queue), json.dumps(result, ensure_ascii=False))
     return job_id
 
 
 @pytest.mark.parametrize("kind", LONG)
 def test_a_result_over_12_mb_is_a_file_and_everybody_who_asks_gets_it_whole(
-    client: FlaskClient, queue: Queue, files: Storage, db: "redis.Redis", kind: str
+    client: FlaskClient, queue: Queue, files: Storage, records: Records, db: "redis.Redis", kind: str
 ) -> None:
     result = LONG[kind]
     assert len(bson.encode(result)) > MAX_RECORD
-    job_id = deliver(queue, files, result, webhookUrl="http://127.0.0.1/")
+    job_id = deliver(queue, records, result, webhookUrl="http://127.0.0.1/")
     key = files.result_key("ann", job_id)
-    assert (files._database.results.find_one({"_id": job_id}) or {})["file"] == key
+    assert (records._database.results.find_one({"_id": job_id}) or {})["file"] == key
     assert files.has(key)
     short = len(json.dumps(result).encode()) <= MOST_RESULT
     assert db.hexists(f"job:{job_id}", "result") == short == (kind == "numbers")
@@ -72,73 +72,77 @@ def test_a_result_over_12_mb_is_a_file_and_everybody_who_asks_gets_it_whole(
 
 
 def test_a_result_that_redis_is_not_given_is_there_whatever_mongodb_makes_of_it(
-    client: FlaskClient, queue: Queue, files: Storage, db: "redis.Redis"
+    client: FlaskClient, queue: Queue, records: Records, db: "redis.Redis"
 ) -> None:
     result = {"flashcards": [CARD], "notes": "ü" * (MOST_RESULT // 2)}
-    job_id = deliver(queue, files, result)
-    assert "file" not in (files._database.results.find_one({"_id": job_id}) or {})
+    job_id = deliver(queue, records, result)
+    assert "file" not in (records._database.results.find_one({"_id": job_id}) or {})
     assert not db.hexists(f"job:{job_id}", "result")
     assert json.loads((client.get(f"/api/job-status/{job_id}").json or {})["result"]) == result
 
 
-def test_of_two_runs_with_a_long_result_the_first_ones_stands(files: Storage) -> None:
+def test_of_two_runs_with_a_long_result_the_first_ones_stands(records: Records) -> None:
     first, second = LONG["text"], {**LONG["text"], "document_title": "another"}
-    files.create_job(payload("first_ones_stands"), {}, 1)
-    assert files.save_result("first_ones_stands", "ann", first)
-    assert not files.save_result("first_ones_stands", "ann", second)
-    assert json.loads(files.result("first_ones_stands", "ann") or "") == first
+    records.create_job(payload("first_ones_stands"), {}, 1)
+    assert records.save_result("first_ones_stands", "ann", first)
+    assert not records.save_result("first_ones_stands", "ann", second)
+    assert json.loads(records.result("first_ones_stands", "ann") or "") == first
 
 
 def test_a_worker_that_dies_between_the_file_and_its_record_leaves_a_result_that_the_next_one_finds(
     files: Storage,
+    records: Records,
 ) -> None:
     nowhere = f"mongodb://127.0.0.1:{find_free_port()}/docdeck"
-    dying = Storage(files.bucket, nowhere, endpoint=os.environ["AWS_ENDPOINT_URL_S3"], answer=0.5)
+    dying = Records(nowhere, files, answer=0.5)
     with closing(dying), pytest.raises(storage.Unavailable):
         dying.save_result("next_one_finds", "ann", LONG["text"])
     assert files.has(files.result_key("ann", "next_one_finds")), "the file comes first"
-    files.create_job(payload("next_one_finds"), {}, 1)
-    assert not files.save_result("next_one_finds", "ann", {**LONG["text"], "document_title": "another"})
-    assert json.loads(files.result("next_one_finds", "ann") or "") == LONG["text"]
-    assert (files.record("next_one_finds") or {})["status"] == "completed"
+    records.create_job(payload("next_one_finds"), {}, 1)
+    assert not records.save_result("next_one_finds", "ann", {**LONG["text"], "document_title": "another"})
+    assert json.loads(records.result("next_one_finds", "ann") or "") == LONG["text"]
+    assert (records.record("next_one_finds") or {})["status"] == "completed"
 
 
-def test_a_file_that_never_got_its_record_goes_with_its_job(client: FlaskClient, queue: Queue, files: Storage) -> None:
-    job_id = submit(queue, files, SAMPLE)
+def test_a_file_that_never_got_its_record_goes_with_its_job(
+    client: FlaskClient, queue: Queue, files: Storage, records: Records
+) -> None:
+    job_id = submit(queue, records, SAMPLE)
     key = files.result_key("ann", job_id)
-    assert files._put_once(key, b"{}")
+    assert files.put_once(key, b"{}")
     assert client.delete("/api/users/ann").status_code == 204
     assert not files.has(key)
 
 
-def test_a_bucket_that_is_away_leaves_no_record_without_its_file(files: Storage, mongo_uri: str) -> None:
+def test_a_bucket_that_is_away_leaves_no_record_without_its_file(
+    files: Storage, records: Records, mongo_uri: str
+) -> None:
     nowhere = f"http://127.0.0.1:{find_free_port()}"
-    dying = Storage(files.bucket, mongo_uri, endpoint=nowhere, answer=0.5)
-    with closing(dying), pytest.raises(storage.Unavailable):
+    dying = Records(mongo_uri, Storage(files.bucket, endpoint=nowhere))
+    with closing(dying.files), closing(dying), pytest.raises(storage.Unavailable):
         dying.save_result("without_its_file", "ann", LONG["text"])
-    assert files.result("without_its_file") is None
-    assert files.save_result("without_its_file", "ann", LONG["text"])
+    assert records.result("without_its_file") is None
+    assert records.save_result("without_its_file", "ann", LONG["text"])
 
 
 def test_a_job_whose_file_is_just_being_deleted_has_no_result(
-    client: FlaskClient, queue: Queue, files: Storage
+    client: FlaskClient, queue: Queue, files: Storage, records: Records
 ) -> None:
-    job_id = deliver(queue, files, LONG["text"])
+    job_id = deliver(queue, records, LONG["text"])
     files.delete(files.result_key("ann", job_id))
     answer = client.get(f"/api/jobs/{job_id}/result")
     assert (answer.status_code, (answer.json or {})["code"]) == (409, "no_result")
 
 
 def test_a_long_result_is_deleted_with_its_file_when_it_is_to_be_kept_no_longer(
-    files: Storage, mongo_uri: str
+    files: Storage, records: Records, mongo_uri: str
 ) -> None:
-    endpoint = os.environ["AWS_ENDPOINT_URL_S3"]
-    with closing(Storage(files.bucket, mongo_uri, endpoint=endpoint, keep=3600)) as keeping:
+    with closing(Records(mongo_uri, files, keep=3600)) as keeping:
         for job_id in ("old", "young"):
             keeping.create_job(payload(job_id), {}, 1)
             keeping.save_result(job_id, "ann", LONG["text"])
-        assert "keptSince" not in (files._database.results.find_one({"_id": "old"}) or {}), "MongoDB leaves it alone"
-        files._database.results.update_one({"_id": "old"}, {"$set": {"savedAt": 1}})
+        assert "keptSince" not in (records._database.results.find_one({"_id": "old"}) or {}), "MongoDB leaves it alone"
+        records._database.results.update_one({"_id": "old"}, {"$set": {"savedAt": 1}})
         assert list(keeping.sweep(3600)) == ["old"]
     assert [files.has(files.result_key("ann", job_id)) for job_id in ("old", "young")] == [False, True]
-    assert [files.owner(job_id) for job_id in ("old", "young")] == [None, "ann"]
+    assert [records.owner(job_id) for job_id in ("old", "young")] == [None, "ann"]

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import metrics
 from queue_lib import NORMAL, Queue
-from storage import Storage
+from records import Records
 from tests.queue_tools import make_queue, payload, take
 from tests.support import ROOT, running_api
 from tests.worker_tools import SAMPLE, Start, ended, submit
@@ -152,12 +152,12 @@ def test_the_commands_of_all_clients_are_counted(queue: Queue, redis_url: str) -
 
 
 def test_metrics_tell_what_a_real_job_took_and_every_name_in_the_alert_rules_is_there(
-    start_worker: Start, files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    start_worker: Start, records: Records, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = Queue(redis_url, lease=3)
     start_worker()
-    assert ended(queue, submit(queue, files, SAMPLE))["status"] == "completed"
-    assert ended(queue, submit(queue, files, b"\0\1\2" * 99))["status"] == "failed"
+    assert ended(queue, submit(queue, records, SAMPLE))["status"] == "completed"
+    assert ended(queue, submit(queue, records, b"\0\1\2" * 99))["status"] == "failed"
     monkeypatch.setenv("ADMIN_TOKEN", TOKEN)
     with running_api() as app:
         answer = app.test_client().get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})

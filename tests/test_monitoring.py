@@ -20,7 +20,7 @@ import pytest
 
 import monitoring
 from queue_lib import Queue
-from storage import Storage
+from records import Records
 from tests.support import ROOT, running_api, wait_until
 from tests.test_webhooks import Receiver
 from tests.worker_tools import LEASE, SAMPLE, Start, ended, submit, worker_log
@@ -85,10 +85,10 @@ monitoring.stop()
 
 
 def test_a_job_that_fails_is_retried_and_given_up_says_so_and_what_happens_next(
-    start_worker: Start, queue: Queue, files: Storage, tmp_path: Path
+    start_worker: Start, queue: Queue, records: Records, tmp_path: Path
 ) -> None:
-    job_id = submit(queue, files, SAMPLE, "raises")
-    refused = submit(queue, files, b"\0\1\2" * 99, "no document.pdf")
+    job_id = submit(queue, records, SAMPLE, "raises")
+    refused = submit(queue, records, b"\0\1\2" * 99, "no document.pdf")
     start_worker()
     assert ended(queue, job_id)["status"] == "failed"
     assert ended(queue, refused)["status"] == "failed"
@@ -106,7 +106,7 @@ def test_a_job_that_fails_is_retried_and_given_up_says_so_and_what_happens_next(
 def test_a_job_has_five_lines_at_most_whatever_happens_to_it(
     start_worker: Start,
     queue: Queue,
-    files: Storage,
+    records: Records,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -133,9 +133,9 @@ def test_a_job_has_five_lines_at_most_whatever_happens_to_it(
 
 
 def test_the_deletion_of_a_job_that_was_to_run_is_said(
-    queue: Queue, files: Storage, capfd: pytest.CaptureFixture[str]
+    queue: Queue, records: Records, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    job_id = submit(queue, files, SAMPLE)
+    job_id = submit(queue, records, SAMPLE)
     with running_api() as app:
         assert app.test_client().delete(f"/api/jobs/{job_id}?userId=ann").status_code == 204
     (event,) = lines_of(capfd.readouterr().out, job_id)
@@ -144,9 +144,9 @@ def test_the_deletion_of_a_job_that_was_to_run_is_said(
 
 
 def test_a_job_that_is_given_back_again_and_again_has_no_more_lines_than_others(
-    start_worker: Start, queue: Queue, files: Storage, tmp_path: Path
+    start_worker: Start, queue: Queue, records: Records, tmp_path: Path
 ) -> None:
-    job_id = submit(queue, files, SAMPLE, "hangs")
+    job_id = submit(queue, records, SAMPLE, "hangs")
     for run in range(1, 5):
         worker = start_worker()
         wait_until(functools.partial(is_at_run, queue, job_id, str(run)), 20, "the next run")
@@ -217,10 +217,10 @@ def sentry() -> Iterator[Sentry]:
 
 
 def test_a_bug_in_the_child_is_one_event_with_its_job_and_place_and_nothing_of_the_document(
-    start_worker: Start, queue: Queue, files: Storage, sentry: Sentry, tmp_path: Path
+    start_worker: Start, queue: Queue, records: Records, sentry: Sentry, tmp_path: Path
 ) -> None:
-    refused = submit(queue, files, b"\0\1\2" * 99, "no document.pdf")
-    job_id = submit(queue, files, CANARY + SAMPLE, "tells_the_text")
+    refused = submit(queue, records, b"\0\1\2" * 99, "no document.pdf")
+    job_id = submit(queue, records, CANARY + SAMPLE, "tells_the_text")
     start_worker(SENTRY_DSN=sentry.dsn, DD_VERSION="1.2")
     assert ended(queue, job_id)["status"] == "failed"
     assert ended(queue, refused)["status"] == "failed"
@@ -236,7 +236,7 @@ def test_a_bug_in_the_child_is_one_event_with_its_job_and_place_and_nothing_of_t
 
 
 def test_a_bug_in_the_api_is_an_event_and_what_a_client_does_wrong_is_none(
-    files: Storage, redis_url: str, sentry: Sentry, monkeypatch: pytest.MonkeyPatch
+    records: Records, redis_url: str, sentry: Sentry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SENTRY_DSN", sentry.dsn)
     monkeypatch.setattr(monitoring, "_reported", {})

@@ -20,6 +20,7 @@ import redis
 import dev
 import queue_lib
 from queue_lib import NORMAL, Accepted, Job, Queue
+from records import Records
 from storage import Storage
 from tests.queue_tools import LEASE, at, drain, make_queue, nothing_left, payload, take, without_looks
 from tests.redis_tools import OwnRedis, Proxy, blocked_clients
@@ -85,7 +86,7 @@ def test_an_enqueue_that_gets_no_reply_at_all_raises_and_may_be_sent_again(
 
 
 def test_an_upload_whose_enqueue_reply_is_lost_keeps_its_file_and_its_record(
-    proxy: Proxy, queue: Queue, files: Storage, monkeypatch: pytest.MonkeyPatch
+    proxy: Proxy, queue: Queue, files: Storage, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UPSTASH_REDIS_URL", proxy.url)
     with running_api() as app, app.test_client() as client:
@@ -94,7 +95,7 @@ def test_an_upload_whose_enqueue_reply_is_lost_keeps_its_file_and_its_record(
         answer = client.post("/api/upload-document-async", data=form)
     assert (answer.status_code, proxy.lost) == (200, 1)
     job_id = (answer.json or {})["jobId"]
-    record = files._database.jobs.find_one({"_id": job_id})
+    record = records._database.jobs.find_one({"_id": job_id})
     assert record is not None, "the API answered with a jobId and then dropped its record"
     assert files._s3.head_object(Bucket=files.bucket, Key=f"documents/ann/{job_id}")["ContentLength"]
     assert take(queue).id == job_id
@@ -245,7 +246,7 @@ def own_queue(own_redis: OwnRedis) -> Queue:
 
 
 @pytest.fixture
-def worker(own_redis: OwnRedis, files: Storage, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def worker(own_redis: OwnRedis, records: Records, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A worker of that Redis, idle; at the end it must be alive and have said nothing that nobody planned."""
     process = worker_process(tmp_path, UPSTASH_REDIS_URL=own_redis.url)
     wait_until(lambda: "worker started" in worker_log(tmp_path), 20, "the worker's start")
@@ -271,25 +272,25 @@ def outage_has_begun(worker: subprocess.Popen[str], tmp_path: Path) -> None:
 
 
 def test_an_idle_worker_outlives_a_redis_that_is_killed_and_starts_again_on_its_file(
-    own_redis: OwnRedis, own_queue: Queue, worker: subprocess.Popen[str], files: Storage, tmp_path: Path
+    own_redis: OwnRedis, own_queue: Queue, worker: subprocess.Popen[str], records: Records, tmp_path: Path
 ) -> None:
-    done = submit(own_queue, files, SAMPLE)
+    done = submit(own_queue, records, SAMPLE)
     assert ended(own_queue, done)["status"] == "completed"
     own_redis.kill()
     outage_has_begun(worker, tmp_path)
     own_redis.start()
     assert (own_queue.status(done) or {})["status"] == "completed"
-    job_id = submit(own_queue, files, SAMPLE)
+    job_id = submit(own_queue, records, SAMPLE)
     assert ended(own_queue, job_id)["status"] == "completed"
     outage_is_said_once(worker, tmp_path)
     nothing_left(own_redis.client)
 
 
 def test_a_document_goes_on_while_redis_is_killed_and_started_again_and_its_result_is_there_once(
-    own_redis: OwnRedis, own_queue: Queue, worker: subprocess.Popen[str], files: Storage, tmp_path: Path
+    own_redis: OwnRedis, own_queue: Queue, worker: subprocess.Popen[str], records: Records, tmp_path: Path
 ) -> None:
-    job_id = submit(own_queue, files, long_document(60_000))
-    waiting = submit(own_queue, files, SAMPLE)
+    job_id = submit(own_queue, records, long_document(60_000))
+    waiting = submit(own_queue, records, SAMPLE)
     in_the_pipeline(own_queue, job_id)
     own_redis.kill()
     outage_has_begun(worker, tmp_path)
@@ -297,7 +298,7 @@ def test_a_document_goes_on_while_redis_is_killed_and_started_again_and_its_resu
     assert ended(own_queue, job_id)["status"] == "completed"
     assert ended(own_queue, waiting)["status"] == "completed"
     assert own_redis.client.hget(f"job:{waiting}", "attempts") == "1"
-    assert files._database.results.count_documents({}) == 2
+    assert records._database.results.count_documents({}) == 2
     outage_is_said_once(worker, tmp_path)
     nothing_left(own_redis.client)
 
@@ -333,13 +334,13 @@ def test_a_redis_that_refuses_to_write_is_waited_for(
     own_redis: OwnRedis,
     own_queue: Queue,
     worker: subprocess.Popen[str],
-    files: Storage,
+    records: Records,
     tmp_path: Path,
     begin: Callable[[OwnRedis], None],
     end: Callable[[OwnRedis], None],
     busy: bool,
 ) -> None:
-    first = submit(own_queue, files, long_document(60_000) if busy else SAMPLE)
+    first = submit(own_queue, records, long_document(60_000) if busy else SAMPLE)
     if busy:
         in_the_pipeline(own_queue, first)
     else:
@@ -350,14 +351,14 @@ def test_a_redis_that_refuses_to_write_is_waited_for(
         own_queue.enqueue(payload("refused"))
     end(own_redis)
     assert ended(own_queue, first)["status"] == "completed"
-    assert ended(own_queue, submit(own_queue, files, SAMPLE))["status"] == "completed"
+    assert ended(own_queue, submit(own_queue, records, SAMPLE))["status"] == "completed"
     outage_is_said_once(worker, tmp_path)
-    assert files._database.results.count_documents({}) == 2
+    assert records._database.results.count_documents({}) == 2
     nothing_left(own_redis.client)
 
 
 def test_a_redis_that_is_loading_its_data_is_waited_for(
-    own_redis: OwnRedis, own_queue: Queue, worker: subprocess.Popen[str], files: Storage, tmp_path: Path
+    own_redis: OwnRedis, own_queue: Queue, worker: subprocess.Popen[str], records: Records, tmp_path: Path
 ) -> None:
     with own_redis.client.pipeline(transaction=False) as pipe:
         for n in range(3000):
@@ -372,15 +373,15 @@ def test_a_redis_that_is_loading_its_data_is_waited_for(
     with pytest.raises(queue_lib.Unavailable):
         own_queue.enqueue(payload("refused"))
     wait_until(lambda: dev.redis_answers(own_redis.port), 20, "the loaded data")
-    assert ended(own_queue, submit(own_queue, files, SAMPLE))["status"] == "completed"
+    assert ended(own_queue, submit(own_queue, records, SAMPLE))["status"] == "completed"
     outage_is_said_once(worker, tmp_path)
 
 
 def test_without_memory_redis_takes_no_new_job_and_what_is_there_is_processed_to_its_end(
-    own_redis: OwnRedis, own_queue: Queue, worker: subprocess.Popen[str], files: Storage, tmp_path: Path
+    own_redis: OwnRedis, own_queue: Queue, worker: subprocess.Popen[str], records: Records, tmp_path: Path
 ) -> None:
     own_queue.pause()
-    jobs = [submit(own_queue, files, SAMPLE) for _ in range(2)]
+    jobs = [submit(own_queue, records, SAMPLE) for _ in range(2)]
     own_redis.client.config_set("maxmemory", "1")
     with pytest.raises(queue_lib.Unavailable):
         own_queue.enqueue(payload("refused"))
@@ -419,7 +420,7 @@ def test_a_password_that_is_missing_is_told_from_an_outage_whatever_is_asked_fir
 
 @pytest.mark.parametrize("when", ["at its start", "while it waits"])
 def test_a_wrong_password_ends_the_worker_with_one_clear_line(
-    own_redis: OwnRedis, files: Storage, tmp_path: Path, when: str
+    own_redis: OwnRedis, records: Records, tmp_path: Path, when: str
 ) -> None:
     url = own_redis.url
     if when == "at its start":

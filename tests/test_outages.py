@@ -24,6 +24,7 @@ import redis
 import api
 import dev
 from queue_lib import Queue
+from records import Records
 from storage import Storage
 from tests.redis_tools import OwnRedis
 from tests.support import ROOT, descendants, find_free_port, make_collections, patience, running_api, wait_until
@@ -69,7 +70,7 @@ class Mongo:
 
 
 @pytest.fixture
-def mongo(tmp_path: Path, files: Storage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mongo]:
+def mongo(tmp_path: Path, records: Records, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mongo]:
     server = Mongo(tmp_path / "mongodb")
     monkeypatch.setenv("MONGODB_URI", server.uri)
     yield server
@@ -77,23 +78,23 @@ def mongo(tmp_path: Path, files: Storage, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.fixture
-def own_files(mongo: Mongo) -> Iterator[Storage]:
-    with closing(Storage.from_env(answer=2)) as files:
-        make_collections(files)
-        yield files
+def own_records(mongo: Mongo, files: Storage) -> Iterator[Records]:
+    with closing(Records.from_env(files, answer=2)) as records:
+        make_collections(records)
+        yield records
 
 
 def test_a_result_outlives_a_mongodb_that_is_away_when_it_is_to_be_saved(
-    start_worker: Start, mongo: Mongo, own_files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+    start_worker: Start, mongo: Mongo, own_records: Records, queue: Queue, db: "redis.Redis", tmp_path: Path
 ) -> None:
     worker = start_worker(lease=6)  # longer than MongoDB has for an answer, as in real life
-    job_id = submit(queue, own_files, long_document(400_000))  # MongoDB has to be away before its end
+    job_id = submit(queue, own_records, long_document(400_000))  # MongoDB has to be away before its end
     in_the_pipeline(queue, job_id)
     mongo.stop()
     wait_until(lambda: "a server is away" in worker_log(tmp_path), 30, "the outage's line")
     mongo.start()
     assert ended(queue, job_id)["status"] == "completed"
-    assert own_files.result(job_id) is not None
+    assert own_records.result(job_id) is not None
     assert db.hget(f"job:{job_id}", "attempts") == "1", "an outage is not the job's fault"
     assert worker.poll() is None
     wait_until(lambda: "a server is back" in worker_log(tmp_path), 10, "the outage's end")
@@ -102,9 +103,9 @@ def test_a_result_outlives_a_mongodb_that_is_away_when_it_is_to_be_saved(
 
 
 def test_a_bucket_that_is_away_is_waited_for_and_costs_no_attempt(
-    files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+    records: Records, queue: Queue, db: "redis.Redis", tmp_path: Path
 ) -> None:
-    job_id = submit(queue, files, SAMPLE)
+    job_id = submit(queue, records, SAMPLE)
     nowhere = f"http://127.0.0.1:{find_free_port()}"
     worker = worker_process(tmp_path, AWS_ENDPOINT_URL_S3=nowhere)
     try:
@@ -124,12 +125,12 @@ def test_a_bucket_that_is_away_is_waited_for_and_costs_no_attempt(
 
 
 def test_what_mongodb_holds_as_queued_and_redis_lost_runs_after_all(
-    start_worker: Start, files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+    start_worker: Start, records: Records, queue: Queue, db: "redis.Redis", tmp_path: Path
 ) -> None:
-    lost, young = submit(queue, files, SAMPLE, maxWords="1"), submit(queue, files, SAMPLE)
+    lost, young = submit(queue, records, SAMPLE, maxWords="1"), submit(queue, records, SAMPLE)
     db.flushall()  # what a failover to a stale copy does
     eleven_minutes_ago = int(time.time() * 1000) - 660_000
-    files._database.jobs.update_one({"_id": lost}, {"$set": {"createdAt": eleven_minutes_ago}})
+    records._database.jobs.update_one({"_id": lost}, {"$set": {"createdAt": eleven_minutes_ago}})
     start_worker()
     wait_until(lambda: queue.status(lost) is not None, 10, "the job's return")
     assert ended(queue, lost)["status"] == "completed"
@@ -139,26 +140,26 @@ def test_what_mongodb_holds_as_queued_and_redis_lost_runs_after_all(
 
 
 def test_a_done_job_that_a_stale_copy_of_redis_brings_back_is_saved_no_second_time(
-    start_worker: Start, files: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start_worker: Start, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = OwnRedis(tmp_path / "redis")
     monkeypatch.setenv("UPSTASH_REDIS_URL", server.url)
     queue = Queue(server.url, lease=LEASE)
     try:
-        job_id = submit(queue, files, SAMPLE)
+        job_id = submit(queue, records, SAMPLE)
         server.kill()
         shutil.copytree(server.folder, tmp_path / "stale")  # the replica that heard nothing more
         server.start()
         start_worker()
         first = ended(queue, job_id)
-        saved = files._database.results.find_one({"_id": job_id})
+        saved = records._database.results.find_one({"_id": job_id})
         server.kill()
         shutil.rmtree(server.folder)
         (tmp_path / "stale").rename(server.folder)
         server.start()
         assert status(queue, job_id)["status"] in ("queued", "processing"), "the failover has forgotten its end"
         assert ended(queue, job_id)["status"] == first["status"] == "completed"
-        assert files._database.results.find_one({"_id": job_id}) == saved
+        assert records._database.results.find_one({"_id": job_id}) == saved
         nothing_left(server.client, tmp_path)
     finally:
         server.kill()
@@ -166,9 +167,9 @@ def test_a_done_job_that_a_stale_copy_of_redis_brings_back_is_saved_no_second_ti
 
 @pytest.mark.parametrize("what", ["mongodb away", "a name that no DNS knows"])
 def test_a_mongodb_that_is_not_there_when_the_worker_starts_is_waited_for(
-    files: Storage, mongo: Mongo, queue: Queue, db: "redis.Redis", tmp_path: Path, what: str
+    records: Records, mongo: Mongo, queue: Queue, db: "redis.Redis", tmp_path: Path, what: str
 ) -> None:
-    job_id = submit(queue, files, SAMPLE)
+    job_id = submit(queue, records, SAMPLE)
     if what == "mongodb away":
         mongo.stop()
         uri = mongo.uri
@@ -224,65 +225,65 @@ def test_the_api_says_an_outage_of_redis_once_and_its_end(
     assert [message for ident, message in said if ident == thread.ident] == ["redis is away", "redis is back"]
 
 
-def eleven_minutes_old(files: Storage, *job_ids: str) -> None:
+def eleven_minutes_old(records: Records, *job_ids: str) -> None:
     then = int(time.time() * 1000) - 660_000
-    files._database.jobs.update_many({"_id": {"$in": job_ids}}, {"$set": {"createdAt": then}})
+    records._database.jobs.update_many({"_id": {"$in": job_ids}}, {"$set": {"createdAt": then}})
 
 
 def test_odd_records_keep_no_worker_from_its_work(
-    start_worker: Start, files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+    start_worker: Start, records: Records, queue: Queue, db: "redis.Redis", tmp_path: Path
 ) -> None:
-    old, foreign, blank = (submit(queue, files, SAMPLE) for _ in range(3))
-    files._database.jobs.update_one({"_id": old}, {"$unset": {"payload": 1, "options": 1}})
+    old, foreign, blank = (submit(queue, records, SAMPLE) for _ in range(3))
+    records._database.jobs.update_one({"_id": old}, {"$unset": {"payload": 1, "options": 1}})
     db.flushall()
     db.set(f"job:{foreign}", "not a hash")
     db.hset(f"job:{blank}", mapping={"at": "dead", "status": "failed", "error": ""})
-    eleven_minutes_old(files, old, foreign, blank)
+    eleven_minutes_old(records, old, foreign, blank)
     start_worker()
-    good = submit(queue, files, SAMPLE)
+    good = submit(queue, records, SAMPLE)
     assert ended(queue, good)["status"] == "completed"
     assert worker_log(tmp_path).count("a record could not be mended") == 2
-    assert (files._database.jobs.find_one({"_id": blank}) or {})["error"] == "It failed without a reason."
+    assert (records._database.jobs.find_one({"_id": blank}) or {})["error"] == "It failed without a reason."
 
 
 def test_tries_of_one_upload_that_an_outage_of_redis_kept_apart_are_one_job_by_their_key(
-    start_worker: Start, files: Storage, queue: Queue, tmp_path: Path
+    start_worker: Start, files: Storage, records: Records, queue: Queue, tmp_path: Path
 ) -> None:
     tries = []
     for number in range(3):
         job_id = f"try-{number}"
         key = files.put(BytesIO(SAMPLE.encode()), len(SAMPLE.encode()), "ann", job_id)
         payload = {"jobId": job_id, "userId": "ann", "fileUrl": files.link(key), "fileName": "water.txt"}
-        files.create_job(payload, {}, len(SAMPLE), key="once")  # and Redis did not take it
+        records.create_job(payload, {}, len(SAMPLE), key="once")  # and Redis did not take it
         tries.append(job_id)
-    eleven_minutes_old(files, *tries)
+    eleven_minutes_old(records, *tries)
     start_worker()
-    wait_until(lambda: files._database.results.count_documents({}), 20, "the result")
-    wait_until(lambda: files._database.jobs.count_documents({}) == 1, 5, "the end of the other records")
-    assert files._database.results.count_documents({}) == 1
+    wait_until(lambda: records._database.results.count_documents({}), 20, "the result")
+    wait_until(lambda: records._database.jobs.count_documents({}) == 1, 5, "the end of the other records")
+    assert records._database.results.count_documents({}) == 1
     kept = files._s3.list_objects_v2(Bucket=files.bucket, Prefix="documents/ann/try-")
     assert [entry["Key"] for entry in kept["Contents"]] == ["documents/ann/" + record["_id"] for record in
-                                                           files._database.jobs.find()]  # fmt: skip
+                                                           records._database.jobs.find()]  # fmt: skip
 
 
 def test_a_result_that_cannot_be_saved_for_longer_than_a_lease_is_given_back_and_costs_no_attempt(
-    start_worker: Start, mongo: Mongo, own_files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+    start_worker: Start, mongo: Mongo, own_records: Records, queue: Queue, db: "redis.Redis", tmp_path: Path
 ) -> None:
     start_worker(lease=3)
-    job_id = submit(queue, own_files, long_document(400_000))
+    job_id = submit(queue, own_records, long_document(400_000))
     in_the_pipeline(queue, job_id)
     mongo.stop()
     wait_until(lambda: "job released" in worker_log(tmp_path), 30, "the release")
     mongo.start()
     assert ended(queue, job_id)["status"] == "completed"
     assert db.hget(f"job:{job_id}", "attempts") == "1"
-    assert own_files._database.results.count_documents({}) == 1
+    assert own_records._database.results.count_documents({}) == 1
 
 
 def test_a_bucket_that_accepts_and_says_nothing_costs_no_attempt_and_no_lease(
-    files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+    records: Records, queue: Queue, db: "redis.Redis", tmp_path: Path
 ) -> None:
-    job_id = submit(queue, files, SAMPLE)
+    job_id = submit(queue, records, SAMPLE)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         worker = worker_process(
             tmp_path, lease=1, AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -295,7 +296,9 @@ def test_a_bucket_that_accepts_and_says_nothing_costs_no_attempt_and_no_lease(
             worker.wait()
 
 
-def test_the_watchdog_ends_a_worker_whose_stdout_hangs_as_well(files: Storage, redis_url: str, tmp_path: Path) -> None:
+def test_the_watchdog_ends_a_worker_whose_stdout_hangs_as_well(
+    records: Records, redis_url: str, tmp_path: Path
+) -> None:
     read, write = os.pipe()
     fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
     os.write(write, b" " * 4096)  # full: whoever writes waits for ever
@@ -311,26 +314,26 @@ def test_the_watchdog_ends_a_worker_whose_stdout_hangs_as_well(files: Storage, r
 
 
 def test_a_record_of_a_job_that_died_learns_of_its_end(
-    start_worker: Start, files: Storage, queue: Queue, db: "redis.Redis"
+    start_worker: Start, records: Records, queue: Queue, db: "redis.Redis"
 ) -> None:
-    job_id = submit(queue, files, SAMPLE)
+    job_id = submit(queue, records, SAMPLE)
     eleven_minutes_ago = int(time.time() * 1000) - 660_000
-    files._database.jobs.update_one({"_id": job_id}, {"$set": {"createdAt": eleven_minutes_ago}})
+    records._database.jobs.update_one({"_id": job_id}, {"$set": {"createdAt": eleven_minutes_ago}})
     assert queue.cancel(job_id) == "cancelled"
     start_worker()
 
     def record() -> dict[str, object]:
-        return files._database.jobs.find_one({"_id": job_id}) or {}
+        return records._database.jobs.find_one({"_id": job_id}) or {}
 
     wait_until(lambda: record()["status"] == "failed", 10, "the record's end")
     assert record()["error"] == "Cancelled"
 
 
 def test_cancelling_a_running_job_ends_its_child_within_three_seconds(
-    start_worker: Start, files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+    start_worker: Start, records: Records, queue: Queue, db: "redis.Redis", tmp_path: Path
 ) -> None:
     worker = start_worker(lease=24)
-    job_id = submit(queue, files, long_document(400_000))
+    job_id = submit(queue, records, long_document(400_000))
     child = the_child(worker)
     assert queue.cancel(job_id) == "cancelling"
     asked = time.monotonic()
@@ -338,16 +341,16 @@ def test_cancelling_a_running_job_ends_its_child_within_three_seconds(
     assert time.monotonic() - asked < patience(3)
     wait_until(lambda: status(queue, job_id)["status"] == "failed", 5, "the cancelled job's end")
     assert status(queue, job_id)["error"] == "Cancelled"
-    good = submit(queue, files, SAMPLE)
+    good = submit(queue, records, SAMPLE)
     assert ended(queue, good)["status"] == "completed"
     nothing_left(db, tmp_path)
 
 
 def test_a_worker_whose_loop_hangs_ends_itself_and_its_job_goes_to_another(
-    start_worker: Start, files: Storage, queue: Queue, db: "redis.Redis", tmp_path: Path
+    start_worker: Start, records: Records, queue: Queue, db: "redis.Redis", tmp_path: Path
 ) -> None:
     hanging = start_worker(seconds=-1)  # tests/run_worker.py makes such a worker's loop hang in its first job
-    job_id = submit(queue, files, SAMPLE)
+    job_id = submit(queue, records, SAMPLE)
     assert hanging.wait(20) == 70
     assert "the worker hangs and is ended" in worker_log(tmp_path)
     start_worker()
@@ -356,7 +359,7 @@ def test_a_worker_whose_loop_hangs_ends_itself_and_its_job_goes_to_another(
 
 
 def test_several_loops_share_a_parent_that_starts_again_what_dies_and_passes_sigterm_on(
-    files: Storage, redis_url: str, tmp_path: Path
+    records: Records, redis_url: str, tmp_path: Path
 ) -> None:
     log = tmp_path / "loops.log"
     with log.open("w") as out:
@@ -384,7 +387,7 @@ def test_several_loops_share_a_parent_that_starts_again_what_dies_and_passes_sig
 
 @pytest.mark.parametrize("what", ["redis frozen", "redis away", "mongodb away", "bucket away"])
 def test_the_api_answers_503_with_retry_after_within_two_seconds_and_claims_nothing(
-    files: Storage, mongo: Mongo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
+    records: Records, mongo: Mongo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
 ) -> None:
     (tmp_path / "redis").mkdir()
     port = find_free_port()

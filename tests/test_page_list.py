@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from queue_lib import Queue
-from storage import Storage
+from records import Records
 from tests.page_tools import SAMPLE, choose, remember_job, row, saved_jobs, serving, wait_for
 from tests.queue_tools import make_queue, take
 from tests.support import Service, wait_until
@@ -80,7 +80,7 @@ def test_a_job_that_the_server_no_longer_has_is_shown_as_expired_and_can_be_remo
 
 
 @pytest.fixture
-def address(files: Storage, redis_url: str, free_port: int) -> Iterator[str]:
+def address(records: Records, redis_url: str, free_port: int) -> Iterator[str]:
     """Of an API without a worker."""
     with serving(free_port) as address:
         yield address
@@ -101,10 +101,10 @@ def waiting(address: str, open_page: Callable[..., Page]) -> Page:  # the page g
     return page
 
 
-def finish(queue: Queue, files: Storage) -> None:
+def finish(queue: Queue, records: Records) -> None:
     """What a worker does at the end."""
     job = take(queue)
-    files.save_result(job.id, job.user, RESULT)
+    records.save_result(job.id, job.user, RESULT)
     assert queue.finish(job, json.dumps(RESULT))
 
 
@@ -129,24 +129,24 @@ def test_a_running_job_is_cancelling_until_its_worker_has_let_it_go(waiting: Pag
 
 
 def test_a_failed_job_runs_again_with_the_file_that_the_server_has(
-    waiting: Page, queue: Queue, files: Storage
+    waiting: Page, queue: Queue, records: Records
 ) -> None:
     job = take(queue)
     assert queue.bury(job, "The worker died while processing it.")
-    files.fail_job(job.id, job.user, "The worker died while processing it.")
+    records.fail_job(job.id, job.user, "The worker died while processing it.")
     wait_for(row(waiting, SAMPLE.name), "failed")
     expect(waiting.locator(".note")).to_have_text("The worker died while processing it.")
     waiting.get_by_role("button", name="Try again").click()
     wait_for(row(waiting, SAMPLE.name), "queued")
-    finish(queue, files)
+    finish(queue, records)
     wait_for(row(waiting, SAMPLE.name), "completed")
     expect(waiting.locator(".word")).to_have_text("aquifer")
 
 
 def test_a_deleted_document_is_gone_from_the_server_too_after_a_question(
-    waiting: Page, queue: Queue, files: Storage
+    waiting: Page, queue: Queue, records: Records
 ) -> None:
-    finish(queue, files)
+    finish(queue, records)
     wait_for(row(waiting, SAMPLE.name), "completed")
     job_id = saved_jobs(waiting)[0]["jobId"]
     waiting.get_by_role("button", name=f"Remove {SAMPLE.name}").click()
@@ -154,18 +154,18 @@ def test_a_deleted_document_is_gone_from_the_server_too_after_a_question(
     waiting.get_by_role("button", name="Delete for good").click()
     expect(waiting.locator("#steps")).to_be_visible()
     expect(waiting.locator("#toast")).to_contain_text("are deleted.")
-    assert files.record(job_id) is None
+    assert records.record(job_id) is None
 
 
 def test_a_server_that_goes_away_and_comes_back_is_said_and_nothing_is_lost(
-    open_page: Callable[..., Page], files: Storage, queue: Queue, free_port: int, errors: list[str]
+    open_page: Callable[..., Page], records: Records, queue: Queue, free_port: int, errors: list[str]
 ) -> None:
     with serving(free_port) as address:
         page = open_page(base_url=address)
         choose(page, SAMPLE)
         wait_for(row(page, SAMPLE.name), "queued")
     expect(page.locator("#away")).to_contain_text("The server cannot be reached.", timeout=10_000)
-    finish(queue, files)
+    finish(queue, records)
     with serving(free_port):
         wait_for(row(page, SAMPLE.name), "completed")
         expect(page.locator("#away")).to_be_empty()
@@ -178,9 +178,9 @@ def test_a_server_that_goes_away_and_comes_back_is_said_and_nothing_is_lost(
 
 
 def test_a_second_device_that_confirms_the_link_has_the_same_documents(
-    address: str, waiting: Page, queue: Queue, files: Storage, open_page: Callable[..., Page]
+    address: str, waiting: Page, queue: Queue, records: Records, open_page: Callable[..., Page]
 ) -> None:
-    finish(queue, files)
+    finish(queue, records)
     waiting.get_by_text("Use on another device").click()
     link = waiting.get_by_label("Link for your other device").input_value()
 
@@ -204,12 +204,12 @@ def test_a_second_device_that_confirms_the_link_has_the_same_documents(
     assert third.evaluate("localStorage.getItem('docdeck.userId')") == before
 
 
-def test_a_long_list_comes_in_parts(address: str, open_page: Callable[..., Page], files: Storage) -> None:
+def test_a_long_list_comes_in_parts(address: str, open_page: Callable[..., Page], records: Records) -> None:
     user = "0" * 32
     for number in range(60):
         payload = {"jobId": f"job-{number}", "userId": user, "fileUrl": "http://a.test", "fileName": f"{number}.pdf"}
-        files.create_job(payload, {}, 1)
-        files.save_result(f"job-{number}", user, RESULT)
+        records.create_job(payload, {}, 1)
+        records.save_result(f"job-{number}", user, RESULT)
     page = open_page(base_url=address, script=f"localStorage.setItem('docdeck.userId', '{user}')")
     expect(page.locator(".job")).to_have_count(50)
     page.get_by_role("button", name="Show older documents").click()
@@ -221,7 +221,7 @@ def test_a_long_list_comes_in_parts(address: str, open_page: Callable[..., Page]
 
 
 @pytest.fixture
-def closed(files: Storage, redis_url: str, free_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def closed(records: Records, redis_url: str, free_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of an API that lets nobody in without a token."""
     monkeypatch.setenv("AUTH_SECRET", SECRET)
     with serving(free_port) as address:
@@ -229,14 +229,14 @@ def closed(files: Storage, redis_url: str, free_port: int, monkeypatch: pytest.M
 
 
 def test_a_token_from_a_host_page_opens_everything_and_leaves_the_address_bar(
-    closed: str, open_page: Callable[..., Page], queue: Queue, files: Storage
+    closed: str, open_page: Callable[..., Page], queue: Queue, records: Records
 ) -> None:
     page = open_page(base_url=closed, path=f"/#token={token(secret=SECRET)}")
     assert page.url == f"{closed}/"
     choose(page, SAMPLE)
     wait_for(row(page, SAMPLE.name), "queued")
-    assert files.owner(page.evaluate("JSON.parse(localStorage['docdeck.jobs.ann'])[0].jobId")) == "ann"
-    finish(queue, files)
+    assert records.owner(page.evaluate("JSON.parse(localStorage['docdeck.jobs.ann'])[0].jobId")) == "ann"
+    finish(queue, records)
     expect(page.locator(".word")).to_have_text("aquifer")
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV").click()

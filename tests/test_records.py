@@ -19,7 +19,8 @@ import redis
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 import storage
-from storage import SCHEMA, WEEK, Storage
+from records import SCHEMA, WEEK, Records
+from storage import Storage
 from tests.queue_tools import make_queue, payload, take
 from tests.support import running_api, wait_until
 from tests.test_auth import SECRET, bearer, token
@@ -61,57 +62,59 @@ class Asked(CommandListener):
         return [one for one in self.filters if not isinstance(one.get("userId"), str)]
 
 
-def listen(files: Storage) -> Asked:
-    """What a storage asks from now on."""
+def listen(records: Records) -> Asked:
+    """What is asked of MongoDB from now on."""
     asked = Asked()
-    files._mongo.close()
-    files._mongo = pymongo.MongoClient(os.environ["MONGODB_URI"], event_listeners=[asked])
-    files._database = files._mongo.get_default_database()
+    records._mongo.close()
+    records._mongo = pymongo.MongoClient(os.environ["MONGODB_URI"], event_listeners=[asked])
+    records._database = records._mongo.get_default_database()
     return asked
 
 
-ASK: dict[str, Callable[[Storage, str | None], object]] = {
-    "prepare": lambda files, user: files.prepare(),
-    "create_job": lambda files, user: files.create_job(payload("a"), {"digest": "d"}, 1),
-    "set_status": lambda files, user: files.set_status("a", "ann", "queued", 2),
-    "record": lambda files, user: files.record("a", user),
-    "save_result": lambda files, user: files.save_result("a", "ann", DONE),
-    "same_result": lambda files, user: files.same_result("ann", "d"),
-    "result": lambda files, user: files.result("a", user),
-    "status": lambda files, user: files.status("a", user),
-    "jobs": lambda files, user: files.jobs("ann", 5, (1, "a")),
-    "owner": lambda files, user: files.owner("a"),
-    "job_ids": lambda files, user: files.job_ids("ann", 5),
-    "fail_job": lambda files, user: files.fail_job("a", "ann", "It broke."),
-    "reopen_jobs": lambda files, user: files.reopen_jobs(["a"], user),
-    "waiting_jobs": lambda files, user: list(files.waiting_jobs(-60, 600)),
-    "sweep": lambda files, user: list(files.sweep(3600)),
-    "forget": lambda files, user: files.forget("ann", ["a"]),
-    "delete_job": lambda files, user: files.delete_job("a", "ann"),
-    "ping_records": lambda files, user: files.ping_records(),
-    "examine_records": lambda files, user: files.examine_records(),
+ASK: dict[str, Callable[[Records, str | None], object]] = {
+    "prepare": lambda records, user: records.prepare(),
+    "create_job": lambda records, user: records.create_job(payload("a"), {"digest": "d"}, 1),
+    "set_status": lambda records, user: records.set_status("a", "ann", "queued", 2),
+    "record": lambda records, user: records.record("a", user),
+    "save_result": lambda records, user: records.save_result("a", "ann", DONE),
+    "same_result": lambda records, user: records.same_result("ann", "d"),
+    "result": lambda records, user: records.result("a", user),
+    "status": lambda records, user: records.status("a", user),
+    "jobs": lambda records, user: records.jobs("ann", 5, (1, "a")),
+    "owner": lambda records, user: records.owner("a"),
+    "job_ids": lambda records, user: records.job_ids("ann", 5),
+    "fail_job": lambda records, user: records.fail_job("a", "ann", "It broke."),
+    "reopen_jobs": lambda records, user: records.reopen_jobs(["a"], user),
+    "waiting_jobs": lambda records, user: list(records.waiting_jobs(-60, 600)),
+    "sweep": lambda records, user: list(records.sweep(3600)),
+    "forget": lambda records, user: records.forget("ann", ["a"]),
+    "delete_job": lambda records, user: records.delete_job("a", "ann"),
+    "ping": lambda records, user: records.ping(),
+    "examine": lambda records, user: records.examine(),
 }
 
 
 @pytest.mark.parametrize("user", ["ann", None])
-def test_a_query_names_its_user_and_only_those_that_say_so_cross_shards(files: Storage, user: str | None) -> None:
-    asking = {name for name in vars(Storage) if not name.startswith("_")
-              and "_mongo_errors()" in inspect.getsource(getattr(Storage, name))}  # fmt: skip
+def test_a_query_names_its_user_and_only_those_that_say_so_cross_shards(
+    files: Storage, records: Records, user: str | None
+) -> None:
+    asking = {name for name in vars(Records) if not name.startswith("_")
+              and "_mongo_errors()" in inspect.getsource(getattr(Records, name))}  # fmt: skip
     assert asking == set(ASK), "a query that this test does not know"
-    files._keep = WEEK
+    records._keep = WEEK
     past = {"userId": "ann", "createdAt": 1, "savedAt": 1, "file": files.result_key("ann", "long")}
-    files._database.jobs.insert_one({**past, "_id": "ended", "status": "failed", "endedAt": 1})
-    files._database.jobs.insert_one({**past, "_id": "begun", "status": "uploading"})
-    files._database.results.insert_one({**past, "_id": "long"})
-    asked, crossing = listen(files), {}
+    records._database.jobs.insert_one({**past, "_id": "ended", "status": "failed", "endedAt": 1})
+    records._database.jobs.insert_one({**past, "_id": "begun", "status": "uploading"})
+    records._database.results.insert_one({**past, "_id": "long"})
+    asked, crossing = listen(records), {}
     for name, ask in ASK.items():
         asked.filters.clear()
-        told = ask(files, user)
+        told = ask(records, user)
         if name == "sweep":
             assert told == ["ended", "begun", "long"]
         crossing[name] = asked.crossing()
     for name, filters in crossing.items():
-        said = getattr(Storage, name).__doc__ or ""
+        said = getattr(Records, name).__doc__ or ""
         optional = "Crosses shards without a user." in said
         assert bool(filters) == ("Crosses shards." in said or (optional and user is None)), name
         if optional:
@@ -119,12 +122,12 @@ def test_a_query_names_its_user_and_only_those_that_say_so_cross_shards(files: S
 
 
 def test_a_user_with_a_token_makes_no_query_that_crosses_shards_in_all_of_a_jobs_life(
-    files: Storage, redis_url: str, db: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+    records: Records, redis_url: str, db: "redis.Redis", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AUTH_SECRET", SECRET)
     queue = make_queue(redis_url)
     with running_api() as app, app.test_client() as client:
-        asked = listen(app.extensions["storage"])
+        asked = listen(app.extensions["records"])
 
         def ask(method: str, path: str, **sent: Any) -> Any:
             return client.open(path, method=method, headers=bearer(token()), **sent)
@@ -135,9 +138,9 @@ def test_a_user_with_a_token_makes_no_query_that_crosses_shards_in_all_of_a_jobs
 
         broken, done = upload(), upload()
         assert queue.bury(take(queue), "It broke.")
-        files.fail_job(broken, "ann", "It broke.")
+        records.fail_job(broken, "ann", "It broke.")
         assert ask("POST", f"/api/jobs/{broken}/retry").status_code == 200
-        files.save_result(done, "ann", DONE)
+        records.save_result(done, "ann", DONE)
         assert queue.finish(take(queue), "{}")
         assert ask("POST", f"/api/jobs/{broken}/cancel").status_code == 200
         assert ask("GET", f"/api/jobs/{done}/file").status_code == 200
@@ -155,22 +158,22 @@ def test_a_user_with_a_token_makes_no_query_that_crosses_shards_in_all_of_a_jobs
 # How long records are kept --------------------------------------------------------------------------------------------
 
 
-def prune(files: Storage) -> None:
+def prune(records: Records) -> None:
     """SecantusDB looks once a minute what its TTL indexes say, and at once when it is asked to."""
-    files._mongo.admin.command("secantusAdmin.pruneTtl")
+    records._mongo.admin.command("secantusAdmin.pruneTtl")
 
 
-def kept_for(files: Storage) -> list[int | None]:
+def kept_for(records: Records) -> list[int | None]:
     """What the TTL indexes of jobs and results say."""
-    kinds = (files._database.jobs, files._database.results)
+    kinds = (records._database.jobs, records._database.results)
     return [kind.index_information().get("keptSince_1", {}).get("expireAfterSeconds") for kind in kinds]
 
 
 def test_the_indexes_are_made_once_and_follow_result_ttl_however_many_look_at_the_same_time(
-    files: Storage, mongo_uri: str
+    files: Storage, records: Records, mongo_uri: str
 ) -> None:
     def prepare(keep: int | None) -> None:
-        with closing(Storage(files.bucket, mongo_uri, endpoint=os.environ["AWS_ENDPOINT_URL_S3"], keep=keep)) as own:
+        with closing(Records(mongo_uri, files, keep=keep)) as own:
             for _ in range(3):
                 own.prepare()
 
@@ -181,31 +184,31 @@ def test_the_indexes_are_made_once_and_follow_result_ttl_however_many_look_at_th
             thread.start()
         for thread in threads:
             thread.join()
-        assert kept_for(files) == [keep, keep]
-        others = {*files._database.jobs.index_information(), *files._database.results.index_information()}
+        assert kept_for(records) == [keep, keep]
+        others = {*records._database.jobs.index_information(), *records._database.results.index_information()}
         names = names or others
         assert others - {"keptSince_1"} == names
     assert {"userId_1_createdAt_-1__id_-1", "status_1_createdAt_1", "swept_1_endedAt_1", "file_1"} < (names or set())
 
 
 @pytest.fixture
-def keeping(files: Storage, mongo_uri: str) -> Iterator[Storage]:
-    """A storage that keeps records for a second."""
-    with closing(Storage(files.bucket, mongo_uri, endpoint=os.environ["AWS_ENDPOINT_URL_S3"], keep=1)) as keeping:
+def keeping(records: Records, mongo_uri: str) -> Iterator[Records]:
+    """The same database, its records kept for a second."""
+    with closing(Records(mongo_uri, records.files, keep=1)) as keeping:
         keeping.prepare()
         yield keeping
 
 
-def ended_with_upload(files: Storage, job_id: str) -> str:
+def ended_with_upload(records: Records, job_id: str) -> str:
     """A completed job of an hour ago; the key of its upload."""
-    files.create_job(payload(job_id), {"digest": job_id}, len(TEXT))
-    key = files.put(BytesIO(TEXT), len(TEXT), "ann", job_id)
-    files.save_result(job_id, "ann", DONE)
-    files._database.jobs.update_one({"_id": job_id}, {"$set": {"endedAt": int(time.time() * 1000) - 3_600_000}})
+    records.create_job(payload(job_id), {"digest": job_id}, len(TEXT))
+    key = records.files.put(BytesIO(TEXT), len(TEXT), "ann", job_id)
+    records.save_result(job_id, "ann", DONE)
+    records._database.jobs.update_one({"_id": job_id}, {"$set": {"endedAt": int(time.time() * 1000) - 3_600_000}})
     return key
 
 
-def test_a_job_and_its_result_are_deleted_by_mongodb_but_never_before_its_upload(keeping: Storage) -> None:
+def test_a_job_and_its_result_are_deleted_by_mongodb_but_never_before_its_upload(keeping: Records) -> None:
     key = ended_with_upload(keeping, "a")
     keeping.create_job(payload("waiting"), {}, 1)
 
@@ -218,22 +221,22 @@ def test_a_job_and_its_result_are_deleted_by_mongodb_but_never_before_its_upload
     assert keeping.status("a") is None, "it is completed, and there is no result of it any more"
     assert keeping.same_result("ann", "a") is None
     assert list(keeping.sweep(60)) == ["a"]
-    assert not keeping.has(key)
+    assert not keeping.files.has(key)
     prune(keeping)
     assert keeping.record("a") is None
     assert keeping.record("waiting") is not None
 
 
-def test_without_result_ttl_nothing_is_ever_deleted(files: Storage) -> None:
-    files.prepare()
-    ended_with_upload(files, "a")
-    assert list(files.sweep(60)) == ["a"]
-    prune(files)
-    assert files.status("a") is not None
-    assert files.record("a") is not None
+def test_without_result_ttl_nothing_is_ever_deleted(records: Records) -> None:
+    records.prepare()
+    ended_with_upload(records, "a")
+    assert list(records.sweep(60)) == ["a"]
+    prune(records)
+    assert records.status("a") is not None
+    assert records.record("a") is not None
 
 
-def test_a_failed_job_that_is_tried_again_is_kept_from_its_new_end_on(keeping: Storage) -> None:
+def test_a_failed_job_that_is_tried_again_is_kept_from_its_new_end_on(keeping: Records) -> None:
     keeping.create_job(payload("a"), {}, 1)
     keeping.fail_job("a", "ann", "It broke.")
     keeping._database.jobs.update_one({"_id": "a"}, {"$set": {"endedAt": 1}})
@@ -253,35 +256,37 @@ def test_a_result_ttl_that_cannot_be_kept_is_refused_at_the_start(
     for name, value in {**others, "RESULT_TTL": keep}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit, match="RESULT_TTL"):
-        Storage.from_env()
+        Records.from_env(files)
     monkeypatch.setenv("RESULT_TTL", "31536000")
-    with closing(Storage.from_env()) as accepted:
+    with closing(Records.from_env(files)) as accepted:
         assert accepted._keep == 31_536_000
 
 
 # Which schema they have -----------------------------------------------------------------------------------------------
 
 
-def test_records_carry_their_schema_and_those_from_before_there_was_one_are_read(files: Storage) -> None:
-    ended_with_upload(files, "a")
-    for kind in (files._database.jobs, files._database.results):
+def test_records_carry_their_schema_and_those_from_before_there_was_one_are_read(records: Records) -> None:
+    ended_with_upload(records, "a")
+    for kind in (records._database.jobs, records._database.results):
         assert (kind.find_one() or {})["schema"] == SCHEMA
         kind.update_one({}, {"$unset": {"schema": 1, "keptSince": 1}})
-    assert (files.status("a") or {})["status"] == "completed"
-    assert [job["jobId"] for job in files.jobs("ann", 5)] == ["a"]
-    assert list(files.sweep(60)) == ["a"]
+    assert (records.status("a") or {})["status"] == "completed"
+    assert [job["jobId"] for job in records.jobs("ann", 5)] == ["a"]
+    assert list(records.sweep(60)) == ["a"]
 
 
-def test_a_record_of_a_later_schema_is_neither_read_nor_touched_and_is_503(files: Storage, redis_url: str) -> None:
-    key = ended_with_upload(files, "a")
-    files.create_job(payload("b"), {}, 1)
-    for kind in (files._database.jobs, files._database.results):
+def test_a_record_of_a_later_schema_is_neither_read_nor_touched_and_is_503(
+    files: Storage, records: Records, redis_url: str
+) -> None:
+    key = ended_with_upload(records, "a")
+    records.create_job(payload("b"), {}, 1)
+    for kind in (records._database.jobs, records._database.results):
         kind.update_many({}, {"$set": {"schema": SCHEMA + 1}})
-    for read in (files.record, files.status, files.result):
+    for read in (records.record, records.status, records.result):
         with pytest.raises(storage.Unavailable, match=f"schema {SCHEMA + 1}"):
             read("a")
-    assert list(files.waiting_jobs(-60, 600)) == [], "those who know it enqueue it"
-    assert list(files.sweep(60)) == []
+    assert list(records.waiting_jobs(-60, 600)) == [], "those who know it enqueue it"
+    assert list(records.sweep(60)) == []
     assert files.has(key)
     with running_api() as app, app.test_client() as client:
         for path in ("/api/job-status/a", "/api/jobs?userId=ann"):
@@ -306,7 +311,7 @@ def test_a_process_holds_as_many_connections_to_mongodb_as_its_pool_has_and_two_
     server, most = Mongo(tmp_path / "mongodb"), 0  # its own: nobody else is connected to it
     with contextlib.ExitStack() as stack:
         stack.callback(server.stop)
-        own = stack.enter_context(closing(Storage(files.bucket, server.uri, pool=pool)))
+        own = stack.enter_context(closing(Records(server.uri, files, pool=pool)))
         ended = threading.Event()
 
         def ask() -> None:

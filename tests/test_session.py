@@ -11,7 +11,7 @@ import pytest
 import redis
 import requests
 
-from storage import Storage
+from records import Records
 from tests.support import ROOT, Service, need, start_service, wait_until
 from tests.test_auth import bearer, token
 
@@ -74,7 +74,7 @@ def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a17_no_secret_is_in_any_log_response_or_record(
-    guarded: Service, files: Storage, monkeypatch: pytest.MonkeyPatch
+    guarded: Service, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = [guarded.env["AWS_SECRET_ACCESS_KEY"]]
     mine = token(secret=CANARIES["AUTH_SECRET"])
@@ -101,7 +101,7 @@ def test_a17_no_secret_is_in_any_log_response_or_record(
         for key in db.scan_iter("*"):
             said += str(db.dump(key) if db.type(key) != "hash" else db.hgetall(key))
     monkeypatch.setenv("MONGODB_URI", guarded.env["MONGODB_URI"])
-    own = Storage.from_env()
+    own = Records.from_env(records.files)
     said += "".join(str(one) for kind in (own._database.jobs, own._database.results) for one in kind.find())
     own.close()
     for secret in secrets:

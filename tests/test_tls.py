@@ -13,7 +13,7 @@ import redis
 
 import dev
 from queue_lib import Queue, WrongCertificate
-from storage import Storage
+from records import Records
 from tests.queue_tools import make_queue, nothing_left, payload, take
 from tests.redis_tools import blocked_clients
 from tests.support import find_free_port, need, patience, running_api, wait_until
@@ -107,13 +107,13 @@ def test_the_tickets_behind_a_handshake_are_taken_for_nobodys_answer(
 
 
 def test_a_document_becomes_cards_over_tls_with_a_ca_that_the_machine_trusts(
-    server: TlsRedis, authority: Authority, files: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: TlsRedis, authority: Authority, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))  # what stands for the machine's own list
     worker = worker_process(tmp_path, UPSTASH_REDIS_URL=server.url)
     try:
         queue = Queue(server.url, lease=3)
-        assert ended(queue, submit(queue, files, SAMPLE))["status"] == "completed"
+        assert ended(queue, submit(queue, records, SAMPLE))["status"] == "completed"
         wait_until(lambda: blocked_clients(server.client), 5, "the worker's wait")
     finally:
         worker.kill()
@@ -129,7 +129,7 @@ def test_a_document_becomes_cards_over_tls_with_a_ca_that_the_machine_trusts(
     ],
 )
 def test_a_certificate_that_is_not_trusted_ends_the_worker_with_one_clear_line_and_is_no_outage(
-    files: Storage, authority: Authority, tmp_path: Path, names: str, days: int, trusted: bool, why: str
+    records: Records, authority: Authority, tmp_path: Path, names: str, days: int, trusted: bool, why: str
 ) -> None:
     server = TlsRedis(tmp_path / "redis", *authority.sign(names, days), authority.certificate)
     url = f"{server.url}?ssl_ca_certs={authority.certificate}" if trusted else server.url
@@ -152,7 +152,7 @@ def test_a_certificate_that_is_not_trusted_ends_the_worker_with_one_clear_line_a
 
 
 def test_the_api_stays_up_without_a_certificate_that_it_trusts_and_says_why(
-    server: TlsRedis, files: Storage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: TlsRedis, records: Records, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("UPSTASH_REDIS_URL", server.url)
     with running_api() as app, app.test_client() as client:

@@ -8,6 +8,7 @@ import requests
 from flask.testing import FlaskClient
 
 from queue_lib import Queue
+from records import Records
 from storage import MAX_FILE, Storage
 from tests.queue_tools import make_queue, take
 from tests.support import running_api
@@ -17,7 +18,7 @@ BODY = SAMPLE.encode()
 
 
 @pytest.fixture
-def client(files: Storage, redis_url: str) -> Iterator[FlaskClient]:
+def client(records: Records, redis_url: str) -> Iterator[FlaskClient]:
     with running_api() as app, app.test_client() as client:
         yield client
 
@@ -31,7 +32,7 @@ def complete(client: FlaskClient, upload: str) -> Any:
 
 
 def test_a_file_that_was_put_to_its_address_becomes_a_job_with_its_options_and_its_cards(
-    client: FlaskClient, start_worker: Start, files: Storage, redis_url: str
+    client: FlaskClient, start_worker: Start, records: Records, redis_url: str
 ) -> None:
     begun = begin(client, maxPhrases=5, fileName="../w.txt")
     assert begun.status_code == 201
@@ -44,10 +45,10 @@ def test_a_file_that_was_put_to_its_address_becomes_a_job_with_its_options_and_i
         "jobId": upload, "status": "queued", "message": "Document queued for processing",
     }  # fmt: skip
     assert complete(client, upload).status_code == 200, "and a second time changes nothing"
-    assert (files.record(upload) or {})["fileName"] == "w.txt"
+    assert (records.record(upload) or {})["fileName"] == "w.txt"
     start_worker()
     assert ended(queue, upload)["status"] == "completed"
-    assert (files.record(upload) or {})["status"] == "completed"
+    assert (records.record(upload) or {})["status"] == "completed"
 
 
 def test_a_file_that_is_not_there_yet_is_409_and_can_be_completed_later(client: FlaskClient, redis_url: str) -> None:
@@ -70,13 +71,13 @@ def test_a_body_of_another_size_than_was_said_is_refused_by_the_bucket(client: F
     ids=["exe", "elf", "film"],
 )
 def test_a8_what_begins_like_no_document_is_refused_and_leaves_nothing(
-    client: FlaskClient, files: Storage, content: bytes, redis_url: str
+    client: FlaskClient, files: Storage, records: Records, content: bytes, redis_url: str
 ) -> None:
     begun = begin(client, size=len(content), fileName="report.pdf").json
     assert requests.put(begun["url"], data=content, timeout=10).status_code == 200
     refused = complete(client, begun["uploadId"])
     assert (refused.status_code, refused.json["error"]) == (400, "This is no PDF, Word or text file, and no picture.")
-    assert files.record(begun["uploadId"]) is None
+    assert records.record(begun["uploadId"]) is None
     assert not files.has(files.upload_key("ann", begun["uploadId"]))
     assert Queue(redis_url).whereabouts([begun["uploadId"]]) == [""]
 
@@ -135,7 +136,7 @@ def test_a4_a_json_body_has_a_limit_of_its_own(client: FlaskClient) -> None:
     [("MAX_UPLOADS_PER_MINUTE", 2, "uploads"), ("MAX_BYTES_PER_DAY", 2 * len(BODY), "bytes")],
 )
 def test_a19_uploads_that_are_only_begun_count_and_completing_them_counts_no_more(
-    files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch, variable: str, limit: int, name: str
+    records: Records, redis_url: str, monkeypatch: pytest.MonkeyPatch, variable: str, limit: int, name: str
 ) -> None:
     monkeypatch.setenv(variable, str(limit))
     with running_api() as app:
@@ -148,4 +149,4 @@ def test_a19_uploads_that_are_only_begun_count_and_completing_them_counts_no_mor
         assert begin(client, userId="bob").status_code == 201
         requests.put(begun[0].json["url"], data=BODY, timeout=10)
         assert complete(client, begun[0].json["uploadId"]).status_code == 200
-        assert files._database.jobs.count_documents({"userId": "ann"}) == 2
+        assert records._database.jobs.count_documents({"userId": "ann"}) == 2

@@ -17,7 +17,7 @@ from flask.testing import FlaskClient
 
 import webhooks
 from queue_lib import NORMAL, Queue
-from storage import Storage
+from records import Records
 from tests.queue_tools import make_queue, payload, take
 from tests.support import patience, running_api, wait_until
 from tests.worker_tools import SAMPLE, Start
@@ -68,7 +68,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def client(files: Storage, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]:
+def client(records: Records, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]:
     monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
     with running_api() as app, app.test_client() as client:
         yield client
@@ -250,13 +250,13 @@ def test_a_long_result_or_one_that_is_none_is_named_by_its_path(
 
 
 @pytest.mark.parametrize("url", ["https://169.254.169.254/", "https://redis.railway.internal/", "ftp://x/", "x" * 3000])
-def test_a10_a_receiver_inside_is_400_and_leaves_nothing(client: FlaskClient, files: Storage, url: str) -> None:
+def test_a10_a_receiver_inside_is_400_and_leaves_nothing(client: FlaskClient, records: Records, url: str) -> None:
     refused = upload(client, url)
     assert (refused.status_code, refused.json["error"][:15]) == (400, "The webhookUrl ")
-    assert files._database.jobs.count_documents({}) == 0
+    assert records._database.jobs.count_documents({}) == 0
 
 
-def test_without_a_secret_there_are_no_webhooks(files: Storage, redis_url: str, receiver: Receiver) -> None:
+def test_without_a_secret_there_are_no_webhooks(records: Records, redis_url: str, receiver: Receiver) -> None:
     with running_api() as app:
         refused = upload(app.test_client(), receiver.url)
         assert (refused.status_code, "sends no webhooks" in refused.json["error"]) == (400, True)

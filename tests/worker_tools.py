@@ -16,7 +16,7 @@ import redis
 
 import dev
 from queue_lib import NORMAL, Queue
-from storage import Storage
+from records import Records
 from tests.redis_tools import Monitor, OwnRedis, Proxy, blocked_clients, watched
 from tests.support import ROOT, descendants, wait_until
 
@@ -48,13 +48,13 @@ def worker_log(folder: Path) -> str:
     return (folder / "worker.log").read_text()
 
 
-def submit(queue: Queue, files: Storage, content: bytes | str, name: str = "water.txt", **options: str) -> str:
+def submit(queue: Queue, records: Records, content: bytes | str, name: str = "water.txt", **options: str) -> str:
     """What the API does with an upload."""
     job_id = str(uuid.uuid4())
     body = content.encode() if isinstance(content, str) else content
-    key = files.put(BytesIO(body), len(body), "ann", job_id)
-    payload = {"jobId": job_id, "userId": "ann", "fileUrl": files.link(key), "fileName": name}
-    files.create_job(payload, options, len(body))
+    key = records.files.put(BytesIO(body), len(body), "ann", job_id)
+    payload = {"jobId": job_id, "userId": "ann", "fileUrl": records.files.link(key), "fileName": name}
+    records.create_job(payload, options, len(body))
     assert queue.enqueue(payload, options).new
     return job_id
 
