@@ -10,7 +10,6 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC
 from typing import Any
 
 import bson
@@ -76,12 +75,7 @@ class Records:
         self._mongo.close()
 
     def create_job(
-        self,
-        payload: Mapping[str, Any],
-        options: Mapping[str, str],
-        size: int,
-        key: str = "",
-        status: str = "queued",
+        self, payload: Mapping[str, Any], options: Mapping[str, str], size: int, key: str = "", status: str = "queued"
     ) -> None:
         """Write the record of a job, with all that it takes to enqueue it again. status: or "uploading"."""
         record = {
@@ -300,7 +294,7 @@ class Records:
         """
         with _mongo_errors():
             hello, took = self._database.command("hello"), []
-            ahead = time.time() - hello["localTime"].replace(tzinfo=UTC).timestamp()
+            ahead = time.time() - hello["localTime"].replace(tzinfo=datetime.UTC).timestamp()
             for _ in range(5):
                 began = time.monotonic()
                 self._database.command("ping")
