@@ -1,7 +1,7 @@
 """A burst of users on the whole service, on this machine: what they wait, what is lost, what it takes.
 
     pip install -r requirements-local.txt -r bench/requirements.txt
-    python bench/load.py                          the real thing: eleven minutes
+    python bench/load.py                          the real thing: twelve minutes
     python bench/load.py --quick                  ten users for a minute
     python bench/load.py --form                   the big files through the API as well, which the page does not do
 
@@ -64,7 +64,7 @@ def main() -> None:
         "users": options.users,
         "big": options.users // 10 if options.big is None else options.big,
         "every": options.every,
-        "rounds": max(1, int(seconds / options.every)),
+        "rounds": 1 + int(seconds / options.every),
         "seconds": seconds,
         "form": options.form,
         "bursts": options.bursts,
