@@ -489,10 +489,10 @@ class Queue:
         may_interrupt: a context manager inside which an exception may be raised by a signal handler: only the wait
         itself stands in it. What the interrupted wait had popped comes back by `leave`.
         """
-        if self._ahead:
-            job, self._ahead = self._ahead, None
+        if job := self._ahead:
             # Something may have kept this loop since it was claimed, for longer than its lease.
             stale = time.monotonic() >= self._next_look and self.look_after(job, 0, "starting") == "lost"
+            self._ahead = None  # not before: if that look fails it is still ours
             return None if stale else job
         if time.monotonic() >= self._next_look:
             self.look_after()
