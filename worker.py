@@ -81,7 +81,7 @@ class Limits:
     @classmethod
     def from_env(cls) -> "Limits":
         """What the environment allows."""
-        return cls(float(os.environ.get("JOB_TIMEOUT", "1800")), int(os.environ.get("JOB_MEMORY_MB", "1024")))
+        return cls(float(os.environ.get("JOB_TIMEOUT") or 1800), int(os.environ.get("JOB_MEMORY_MB") or 1024))
 
 
 class Run:
