@@ -6,7 +6,7 @@ only a pointer here; where a job really is stands in its hash (`at`) and in one 
 worker calls, puts a lost pointer back. The moves are Lua, in queue_lib.lua: each is one command and may be sent twice.
 
 It knows nothing of documents, files or MongoDB. Times are seconds in Python and milliseconds of Redis' clock in Redis.
-For the operator: python queue_lib.py pause | resume | dead | cancel ID | requeue ID | requeue-all
+For the operator: python queue_lib.py pause | resume | dead
 
     key                          type    what it holds                             written by        ends
     document_queue, :high, :low  list    pointers: the payloads, BRPOPped          push, producers   popped
@@ -383,10 +383,6 @@ class Queue:
         """The ids in the dead list, the latest first; cancelled jobs are among them."""
         return self._redis.zrevrange(DEAD, 0, -1)  # type: ignore[return-value]
 
-    def requeue_all(self) -> int:
-        """Everything in the dead list but what its user cancelled; returns how many start anew."""
-        return sum(self.requeue(job_id) for job_id in self.dead() if "cancel" not in self._fields(job_id))
-
     def pause(self) -> None:
         """No worker starts a job from now on, not even after a restart; jobs that run go on."""
         self._redis.set(PAUSED, "1")
@@ -732,14 +728,8 @@ def main(arguments: list[str]) -> None:
             queue = Queue.from_env()
             for job_id in queue.dead():
                 print(job_id, *queue.reason(job_id), sep="  ")
-        case ["cancel", job_id]:
-            print(Queue.from_env().cancel(job_id))
-        case ["requeue", job_id]:
-            print("queued" if Queue.from_env().requeue(job_id) else "not in the dead list")
-        case ["requeue-all"]:
-            print(f"{Queue.from_env().requeue_all()} queued")
         case _:
-            raise SystemExit("python queue_lib.py pause | resume | dead | cancel ID | requeue ID | requeue-all")
+            raise SystemExit("python queue_lib.py pause | resume | dead")
 
 
 if __name__ == "__main__":
