@@ -16,7 +16,7 @@ For the operator: python queue_lib.py pause | resume | dead
     L:parked:{user}              list    ids that wait for room in his window      enter             promote
     document_queue:leases        zset    id -> when its worker counts as dead      claim             settle
     document_queue:delayed       zset    id -> when it is tried again              retry             look_after
-    document_queue:dead          zset    id -> when it was given up                bury, cancel      JOB_TTL, requeue
+    document_queue:dead          zset    id -> when it was given up                bury, cancel      next bury, requeue
     L:parked                     string  how many ids are parked for list L in all enter             promote
     document_queue:paused        string  there while nothing is to be started      pause             resume
     document_queue:webhooks      zset    id -> when its receiver is told               the job's end     told
@@ -32,7 +32,7 @@ For the operator: python queue_lib.py pause | resume | dead
     document_queue:stats:{hour}  hash    the same of an hour since 1970            all moves         26 hours
     document_queue:workers       zset    worker -> when it was seen last           look_after        three leases
     document_queue:done          zset    the 10,000 jobs that were done last       finish            the next ones
-    document_queue:dead:{group}  zset    the dead jobs of one error group          bury              JOB_TTL, requeue
+    document_queue:dead:{group}  zset    the dead jobs of one error group          bury              next bury, requeue
     document_queue:groups        zset    error group -> when it was seen last      retry, bury       JOB_TTL
     document_queue:group:{group} hash    title, times, first, last, job            retry, bury       JOB_TTL
     document_queue:users:{day}   zset    user -> his jobs of a day since 1970      enqueue           two days
@@ -181,10 +181,10 @@ class Queue:
 
     lease: seconds after which a silent worker counts as dead. block: longest wait for a job in one command.
     window: how many jobs of a user stand in a list at once (0: all). timeout: seconds a worker of somebody else's may
-    take for a job. ttl: seconds for which the hash of an ended job is kept. max_wait: seconds at the head of a lower
-    line before a job moves up. max_waiting, max_user_jobs: where `enqueue` refuses, as max_uploads a minute and
-    max_bytes in 24 hours of a user are. bare_wait: how long a claim waits
-    for the producer of a bare push to write its hash. answer: seconds that Redis has for an answer, twice.
+    take for a job. ttl: seconds for which the hash of an ended job is kept. max_wait: seconds after which a job
+    moves up from the head of a lower line. max_waiting, max_user_jobs: where `enqueue` refuses, as it does at
+    max_uploads a minute and max_bytes in 24 hours of a user. bare_wait: how long a claim waits for the producer of a
+    bare push to write its hash. answer: seconds that Redis has for an answer, twice.
     """
 
     def __init__(

@@ -554,7 +554,7 @@ def _death(exitcode: int | None) -> str:
 def start_forkserver() -> None:
     """The process that every child is forked from: it has all modules loaded, no connection, and no secret."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(
-        ["pipeline.warm", "queue_lib", "storage", "monitoring", "webhooks"]
+        ["pipeline.warm", "queue_lib", "storage", "monitoring", "webhooks", "fleet"]
     )
     with without_secrets():
         forkserver.ensure_running()
