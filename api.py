@@ -166,7 +166,7 @@ def allow_origin(response: Response, origins: list[str]) -> None:
 def register_jobs(app: Flask, queue: Queue, files: Storage, records: Records) -> None:
     """The routes of jobs that are there already."""
 
-    polls = Polls(float(os.environ.get("POLLS_PER_SECOND", "5")))
+    polls = Polls(float(os.environ.get("POLLS_PER_SECOND") or 5))
 
     def caller() -> str | None:
         """Whose jobs are asked for, if that is known."""

@@ -143,7 +143,7 @@ def machine(workers: int, python: tuple[int, int] = sys.version_info[:2]) -> Fin
     """Python, memory, disk, and what is installed beside the packages."""
     fits = (3, 11) <= python <= (3, 13)
     yield OK if fits else LOOK, f"This is Python {python[0]}.{python[1]}; Docdeck is tested on 3.11, 3.12 and 3.13."
-    wanted = workers * (int(os.environ.get("JOB_MEMORY_MB", "1024")) + LOOP_MB)
+    wanted = workers * (int(os.environ.get("JOB_MEMORY_MB") or 1024) + LOOP_MB)
     there = memory() >> 20
     text = f"Working on {workers} at a time can take {wanted} MB of memory, and {there} MB are there"
     advice = "give the service more, start fewer workers or lower JOB_MEMORY_MB"
@@ -165,7 +165,7 @@ def machine(workers: int, python: tuple[int, int] = sys.version_info[:2]) -> Fin
     if dictionary and not Path(dictionary).is_file():
         yield CHANGE, "VI_DICTIONARY names no file that is here: correct the path, or leave it out."
     if os.environ.get("RAILWAY_PROJECT_ID"):
-        seconds = int(os.environ.get("RAILWAY_DEPLOYMENT_DRAINING_SECONDS", "0"))
+        seconds = int(os.environ.get("RAILWAY_DEPLOYMENT_DRAINING_SECONDS") or 0)
         text = f"Railway leaves a process {seconds} seconds to end"
         advice = "set RAILWAY_DEPLOYMENT_DRAINING_SECONDS to 60 for the worker and 35 for the API"
         yield (OK, f"{text}.") if seconds > 5 else (CHANGE, f"{text}, and each deploy breaks off what runs: {advice}.")

@@ -26,7 +26,7 @@ MAX_TEXT = 64 * 1024
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 OPTIONS = {"userId", "priority", "maxPhrases", "maxWords", "knownWords", "minCefr", "webhookUrl"}
 NO_DOCUMENT = "This is no PDF, Word or text file, and no picture."
-KNOWN = re.compile(rb"%PDF-|PK\x03\x04|\x89PNG|\xff\xd8\xff|II\*\0|MM\0\*|RIFF....WEBP|\xff\xfe|\xfe\xff", re.DOTALL)
+KNOWN = re.compile(rb"PK\x03\x04|\x89PNG|\xff\xd8\xff|II[*+]\0|MM\0[*+]|RIFF....WEBP|\xff\xfe|\xfe\xff", re.DOTALL)
 
 
 def fields_of(sent: Request, known: set[str]) -> dict[str, str]:
@@ -203,7 +203,8 @@ def checked_size(fields: dict[str, str]) -> int:
 
 def looks_like_a_document(head: bytes) -> bool:
     """Whether a file that begins so may be one that the pipeline reads; what it really is the worker finds out."""
-    return bool(KNOWN.match(head)) or b"%PDF-" in head or b"\0" not in head
+    wide = b"\0" not in head[::2] or b"\0" not in head[1::2]  # as text is, also in UTF-16 without its mark
+    return wide or bool(KNOWN.match(head)) or b"%PDF-" in head
 
 
 def clean_name(name: str) -> str:

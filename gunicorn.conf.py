@@ -102,7 +102,7 @@ def when_ready(server: Any) -> None:
 host = "[::]" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  a proxy is in front of it
 bind = f"{host}:{os.environ.get('PORT', '8000')}"
 
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))  # two, so that one serves while the other is started again
+workers = int(os.environ.get("WEB_CONCURRENCY") or 2)  # two, so that one serves while the other is started again
 worker_class = Worker
 threads = 96  # a slow upload holds one until it is in; uploads.py leaves some to all who ask for a status
 # Seconds for which a thread waits for a first byte, and reads on what was refused.

@@ -127,7 +127,7 @@ def opened(
     place = find(url, what, allowed)
     with contextlib.ExitStack() as stack:
         with _network(ends, seconds):
-            raw = _connect(place)
+            raw = _connect(place, ends)
             stack.callback(raw.close)
             connection, line = http.client.HTTPConnection(place.host, place.port), raw
             if place.tls:
@@ -153,19 +153,21 @@ def opened(
         yield Answer(response.status, length, _pieces(response, length, ends, seconds))
 
 
-def _connect(place: Place) -> socket.socket:
-    """A connection to the first of a place's addresses that takes one."""
-    last: OSError | None = None
+def _connect(place: Place, ends: float) -> socket.socket:
+    """A connection to the first of a place's addresses that takes one. A name may have any number of silent ones."""
+    last = OSError("no address")
     for family, sockaddr in place.sockets:
+        if (left := ends - time.monotonic()) <= 0:
+            break
         line = socket.socket(family, socket.SOCK_STREAM)
-        line.settimeout(CONNECT)
+        line.settimeout(min(CONNECT, left))
         try:
             line.connect(sockaddr)
             return line
         except OSError as error:
             line.close()
             last = error
-    raise last or OSError("no address")
+    raise last
 
 
 def _cut(line: socket.socket) -> None:

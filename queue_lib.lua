@@ -752,7 +752,7 @@ function verbs.stats(hours, most, commands)
     by_hour[#by_hour + 1] = {h, redis.call('HGETALL', STATS .. ':' .. h)}
   end
   for i, list in ipairs(LISTS) do lines[i] = line_of(list) end
-  for i, id in ipairs(redis.call('ZRANGE', WORKERS, 0, 99)) do
+  for i, id in ipairs(redis.call('ZRANGE', WORKERS, 0, -1)) do
     workers[i] = {id, redis.call('HGETALL', 'worker:' .. id)}
   end
   if tonumber(most) > 0 then

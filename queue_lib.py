@@ -6,7 +6,7 @@ only a pointer here; where a job really is stands in its hash (`at`) and in one 
 worker calls, puts a lost pointer back. The moves are Lua, in queue_lib.lua: each is one command and may be sent twice.
 
 It knows nothing of documents, files or MongoDB. Times are seconds in Python and milliseconds of Redis' clock in Redis.
-For the operator: python queue_lib.py pause | resume | dead | cancel ID | requeue ID | requeue-all
+For the operator: python queue_lib.py pause | resume | dead
 
     key                          type    what it holds                             written by        ends
     document_queue, :high, :low  list    pointers: the payloads, BRPOPped          push, producers   popped
@@ -16,7 +16,7 @@ For the operator: python queue_lib.py pause | resume | dead | cancel ID | requeu
     L:parked:{user}              list    ids that wait for room in his window      enter             promote
     document_queue:leases        zset    id -> when its worker counts as dead      claim             settle
     document_queue:delayed       zset    id -> when it is tried again              retry             look_after
-    document_queue:dead          zset    id -> when it was given up                bury, cancel      JOB_TTL, requeue
+    document_queue:dead          zset    id -> when it was given up                bury, cancel      next bury, requeue
     L:parked                     string  how many ids are parked for list L in all enter             promote
     document_queue:paused        string  there while nothing is to be started      pause             resume
     document_queue:webhooks      zset    id -> when its receiver is told               the job's end     told
@@ -32,7 +32,7 @@ For the operator: python queue_lib.py pause | resume | dead | cancel ID | requeu
     document_queue:stats:{hour}  hash    the same of an hour since 1970            all moves         26 hours
     document_queue:workers       zset    worker -> when it was seen last           look_after        three leases
     document_queue:done          zset    the 10,000 jobs that were done last       finish            the next ones
-    document_queue:dead:{group}  zset    the dead jobs of one error group          bury              JOB_TTL, requeue
+    document_queue:dead:{group}  zset    the dead jobs of one error group          bury              next bury, requeue
     document_queue:groups        zset    error group -> when it was seen last      retry, bury       JOB_TTL
     document_queue:group:{group} hash    title, times, first, last, job            retry, bury       JOB_TTL
     document_queue:users:{day}   zset    user -> his jobs of a day since 1970      enqueue           two days
@@ -181,10 +181,10 @@ class Queue:
 
     lease: seconds after which a silent worker counts as dead. block: longest wait for a job in one command.
     window: how many jobs of a user stand in a list at once (0: all). timeout: seconds a worker of somebody else's may
-    take for a job. ttl: seconds for which the hash of an ended job is kept. max_wait: seconds at the head of a lower
-    line before a job moves up. max_waiting, max_user_jobs: where `enqueue` refuses, as max_uploads a minute and
-    max_bytes in 24 hours of a user are. bare_wait: how long a claim waits
-    for the producer of a bare push to write its hash. answer: seconds that Redis has for an answer, twice.
+    take for a job. ttl: seconds for which the hash of an ended job is kept. max_wait: seconds after which a job
+    moves up from the head of a lower line. max_waiting, max_user_jobs: where `enqueue` refuses, as it does at
+    max_uploads a minute and max_bytes in 24 hours of a user. bare_wait: how long a claim waits for the producer of a
+    bare push to write its hash. answer: seconds that Redis has for an answer, twice.
     """
 
     def __init__(
@@ -278,15 +278,15 @@ class Queue:
         return cls(
             url,
             worker,
-            window=int(os.environ.get("USER_WINDOW", "2")),
-            max_attempts=int(os.environ.get("MAX_ATTEMPTS", "3")),
-            timeout=float(os.environ.get("JOB_TIMEOUT", "1800")),
-            ttl=float(os.environ.get("JOB_TTL", str(7 * 86400))),
-            max_wait=float(os.environ.get("LOW_MAX_WAIT", "600")),
-            max_waiting=int(os.environ.get("MAX_QUEUE_LENGTH", "100000")),
-            max_user_jobs=int(os.environ.get("MAX_USER_JOBS", "2000")),
-            max_uploads=int(os.environ.get("MAX_UPLOADS_PER_MINUTE", "1200")),
-            max_bytes=int(os.environ.get("MAX_BYTES_PER_DAY", str(20 << 30))),
+            window=int(os.environ.get("USER_WINDOW") or 2),
+            max_attempts=int(os.environ.get("MAX_ATTEMPTS") or 3),
+            timeout=float(os.environ.get("JOB_TIMEOUT") or 1800),
+            ttl=float(os.environ.get("JOB_TTL") or 7 * 86400),
+            max_wait=float(os.environ.get("LOW_MAX_WAIT") or 600),
+            max_waiting=int(os.environ.get("MAX_QUEUE_LENGTH") or 100000),
+            max_user_jobs=int(os.environ.get("MAX_USER_JOBS") or 2000),
+            max_uploads=int(os.environ.get("MAX_UPLOADS_PER_MINUTE") or 1200),
+            max_bytes=int(os.environ.get("MAX_BYTES_PER_DAY") or 20 << 30),
             **settings,
         )
 
@@ -382,10 +382,6 @@ class Queue:
     def dead(self) -> list[str]:
         """The ids in the dead list, the latest first; cancelled jobs are among them."""
         return self._redis.zrevrange(DEAD, 0, -1)  # type: ignore[return-value]
-
-    def requeue_all(self) -> int:
-        """Everything in the dead list but what its user cancelled; returns how many start anew."""
-        return sum(self.requeue(job_id) for job_id in self.dead() if "cancel" not in self._fields(job_id))
 
     def pause(self) -> None:
         """No worker starts a job from now on, not even after a restart; jobs that run go on."""
@@ -489,10 +485,10 @@ class Queue:
         may_interrupt: a context manager inside which an exception may be raised by a signal handler: only the wait
         itself stands in it. What the interrupted wait had popped comes back by `leave`.
         """
-        if self._ahead:
-            job, self._ahead = self._ahead, None
+        if job := self._ahead:
             # Something may have kept this loop since it was claimed, for longer than its lease.
             stale = time.monotonic() >= self._next_look and self.look_after(job, 0, "starting") == "lost"
+            self._ahead = None  # not before: if that look fails it is still ours
             return None if stale else job
         if time.monotonic() >= self._next_look:
             self.look_after()
@@ -732,14 +728,8 @@ def main(arguments: list[str]) -> None:
             queue = Queue.from_env()
             for job_id in queue.dead():
                 print(job_id, *queue.reason(job_id), sep="  ")
-        case ["cancel", job_id]:
-            print(Queue.from_env().cancel(job_id))
-        case ["requeue", job_id]:
-            print("queued" if Queue.from_env().requeue(job_id) else "not in the dead list")
-        case ["requeue-all"]:
-            print(f"{Queue.from_env().requeue_all()} queued")
         case _:
-            raise SystemExit("python queue_lib.py pause | resume | dead | cancel ID | requeue ID | requeue-all")
+            raise SystemExit("python queue_lib.py pause | resume | dead")
 
 
 if __name__ == "__main__":

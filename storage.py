@@ -80,8 +80,10 @@ class Storage:
     def put(self, file: IO[bytes], size: int, user: str, job_id: str) -> str:
         """Store an open file under a key of our own making; returns the key. A file name never becomes part of it."""
         key = self.upload_key(user, job_id)
+        # S3's own word for a file of no named kind: without it SeaweedFS would compress what looks like text.
+        told = {"ContentLength": size, "ContentType": "binary/octet-stream"}
         with _s3_errors():
-            self._s3.put_object(Bucket=self.bucket, Key=key, Body=file, ContentLength=size)
+            self._s3.put_object(Bucket=self.bucket, Key=key, Body=file, **told)
         return key
 
     @staticmethod

@@ -82,7 +82,7 @@ class Limits:
     @classmethod
     def from_env(cls) -> "Limits":
         """What the environment allows."""
-        return cls(float(os.environ.get("JOB_TIMEOUT", "1800")), int(os.environ.get("JOB_MEMORY_MB", "1024")))
+        return cls(float(os.environ.get("JOB_TIMEOUT") or 1800), int(os.environ.get("JOB_MEMORY_MB") or 1024))
 
 
 class Run:
@@ -294,7 +294,7 @@ class Worker:
             for line in lines:
                 match json.loads(line):  # JSON, not pickle, for the same reason
                     case ["progress", str(told), int(share)]:
-                        stage, percent = told, max(0, min(90, share))
+                        stage, percent = told[:40], max(0, min(90, share))
                     case ["done", str(result)]:
                         return result
                     case ["refused", str(sentence)]:
@@ -339,15 +339,18 @@ class Worker:
 
     def _deliver(self, job: Job, result: str) -> bool:
         """Save the result, then finish the job; a server that is away has as long as a lease to come back."""
-        patience = time.monotonic() + self.queue.lease
+        patience, saved = time.monotonic() + self.queue.lease, False
         while True:
-            self._keep(job, 90, "saving")
+            if not saved:  # once it is, `finish` says whose the job is: a look would call one lost that it has ended
+                self._keep(job, 90, "saving")
             try:
-                if not self.records.save_result(job.id, job.user, json.loads(result)):
+                if not saved and not self.records.save_result(job.id, job.user, json.loads(result)):
                     result = self.records.result(job.id, job.user) or ""  # an earlier run's: it stands
+                saved = True
                 self._outage_ends("storage")
                 figures = self.hand.figures() if self.hand else None
-                if self.queue.finish(job, result, figures, more=not self.going):
+                # No next job where something comes before it, which may have to wait for MongoDB.
+                if self.queue.finish(job, result, figures, more=not self.going and not self._care_is_due()):
                     return True
                 if self.queue.whereabouts([job.id]) == ["deleted"]:  # while it was saved: nothing of it may stay
                     self.records.forget(job.user, [job.id])
@@ -431,7 +434,7 @@ class Worker:
         Redis may have forgotten the end as well.
         """
         self.turned = time.monotonic()
-        if self.reconciled is not None and self.turned - self.reconciled < RECONCILE:
+        if not self._care_is_due():
             return
         self.records.prepare()
         lost = 0
@@ -448,9 +451,12 @@ class Worker:
         if lost:
             log("jobs that redis had lost are queued again", "warning", jobs=lost)
         with contextlib.suppress(storage.Transient):  # one upload that cannot be deleted: in an hour
-            for _ in self.records.sweep(float(os.environ.get("FILE_TTL", str(WEEK)))):
+            for _ in self.records.sweep(float(os.environ.get("FILE_TTL") or WEEK)):
                 self.turned = time.monotonic()
         self.reconciled = self.turned
+
+    def _care_is_due(self) -> bool:
+        return self.reconciled is None or time.monotonic() - self.reconciled >= RECONCILE
 
     def _mend(self, record: dict[str, Any], place: str) -> bool:
         """One record whose job Redis has elsewhere, or not at all; whether it was put in line again."""
@@ -551,7 +557,7 @@ def _death(exitcode: int | None) -> str:
 def start_forkserver() -> None:
     """The process that every child is forked from: it has all modules loaded, no connection, and no secret."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(
-        ["pipeline.warm", "queue_lib", "storage", "records", "monitoring", "webhooks"]
+        ["pipeline.warm", "queue_lib", "storage", "records", "monitoring", "webhooks", "fleet"]
     )
     with without_secrets():
         forkserver.ensure_running()

@@ -1,9 +1,10 @@
 """A burst of users on the whole service, on this machine: what they wait, what is lost, what it takes.
 
     pip install -r requirements-local.txt -r bench/requirements.txt
-    python bench/load.py                          the real thing: eleven minutes
+    python bench/load.py                          the real thing: twelve minutes
     python bench/load.py --quick                  ten users for a minute
     python bench/load.py --form                   the big files through the API as well, which the page does not do
+    python bench/load.py --bucket                 the burst straight into the bucket, past all that is Docdeck's
 
 Starts the servers, the API and two workers as `dev.py run` does, the workers niced below the API, and 100 users at once
 (load_users.py, in locust), of whom ten have PDFs of 50 MB with 100,000 words and the others documents of 1 MB, each on
@@ -30,6 +31,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import boto3
 import matplotlib as mpl
 import pymongo
 from matplotlib import pyplot
@@ -54,6 +56,7 @@ def main() -> None:
     parser.add_argument("--line", type=float, default=100, help="megabits a second of a user's line (100; 0: no limit)")
     parser.add_argument("--text", type=Path, help="an English text to draw sentences from, instead of WordNet's")
     parser.add_argument("--form", action="store_true", help="send the big files through the API as well")
+    parser.add_argument("--bucket", action="store_true", help="send the burst's files past Docdeck, and stop there")
     parser.add_argument("--quick", action="store_true", help="ten users, one of them with big files, for a minute")
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "load", help="without its ending")
     options = parser.parse_args()
@@ -64,15 +67,19 @@ def main() -> None:
         "users": options.users,
         "big": options.users // 10 if options.big is None else options.big,
         "every": options.every,
-        "rounds": max(1, int(seconds / options.every)),
+        "rounds": 1 if options.bucket else 1 + int(seconds / options.every),
         "seconds": seconds,
         "form": options.form,
+        "bucket": options.bucket,
         "bursts": options.bursts,
         "line": options.line,
         "text": str(options.text or ""),
     }
     with tempfile.TemporaryDirectory(prefix="dd-") as folder:
         run = measure(Path(folder), settings, options.workers)
+    if options.bucket:
+        print(json.dumps(requests_of(run["events"]), indent=1))
+        return
     figures = figures_of(run, settings)
     print(table(figures))
     options.out.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
@@ -96,14 +103,22 @@ def measure(folder: Path, settings: dict[str, Any], workers: int) -> dict[str, A
     with running(folder / "data", workers) as (stack, url, parts):
         warm(url, stack)
         dev.note(f"{settings['users']} users, {settings['users'] * settings['rounds']} documents ...")
+        links = [link(stack.env, f"load-{number}") for number in range(settings["users"] * settings["bucket"])]
         with sampled({**parts, "users": users.pid}) as samples:
-            users.stdin.write(url.encode() + b"\n")
+            users.stdin.write(f"{url}\n{json.dumps(links)}\n".encode())
             users.stdin.flush()
             while users.poll() is None:
                 stack.pause(0.5)
         run: dict[str, Any] = json.loads(out.read_text()) if out.exists() else sys.exit("The users died.")
         run["samples"], run["saved"], run["left"] = samples, saved(stack.env), left(stack.env)
     return run
+
+
+def link(env: dict[str, str], key: str) -> str:
+    """An address to which anybody can PUT a file."""
+    keys = {"aws_access_key_id": env["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": env["AWS_SECRET_ACCESS_KEY"]}
+    s3 = boto3.client("s3", region_name="auto", endpoint_url=env["AWS_ENDPOINT_URL_S3"], **keys)
+    return str(s3.generate_presigned_url("put_object", Params={"Bucket": env["S3_BUCKET"], "Key": key}))
 
 
 def warm(url: str, stack: dev.Stack) -> None:
@@ -155,7 +170,6 @@ def left(env: dict[str, str]) -> int:
 def figures_of(run: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """All that is told of a run, for docs/load.json."""
     jobs, events = run["jobs"], run["events"]
-    named = sorted({event["name"] for event in events} | {"upload of 1 MB"})
     sizes = {name: [job for job in jobs if size_of(job) == name] for name in ("1 MB", "50 MB")}
     lost = [job for job in jobs if not job["cards"] or run["saved"].get(job["jobId"]) != job["cards"]]
     begun, ended = run["began"], max(job["began"] + (job["seconds"] or 0) for job in jobs)
@@ -164,7 +178,7 @@ def figures_of(run: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         "documents": {size: len(those) for size, those in sizes.items()},
         "cores": os.cpu_count(),
         "minutes": round((ended - begun) / 60, 1),
-        "requests, ms": {name: spread([e["ms"] for e in events if e["name"].startswith(name)], 1) for name in named},
+        "requests, ms": requests_of(events),
         "wait for the cards, s": {
             size: spread([job["seconds"] for job in those if job["seconds"]], 1)
             for size, those in sizes.items()
@@ -178,6 +192,12 @@ def figures_of(run: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         "lost": len(lost) + abs(len(run["saved"]) - len({job["jobId"] for job in jobs})) + run["left"],
         "parts": parts_of(run, settings),
     }
+
+
+def requests_of(events: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """The waits for an answer, in ms, by what was asked."""
+    named = sorted({event["name"] for event in events} | {"upload of 1 MB"})
+    return {name: spread([e["ms"] for e in events if e["name"].startswith(name)], 1) for name in named}
 
 
 def size_of(job: dict[str, Any]) -> str:

@@ -59,6 +59,7 @@ class Reader(FastHttpUser):
     events: list[dict[str, Any]]  # every request: when it began, its name, ms and status
     jobs: list[dict[str, Any]]  # every upload: when it began, its bytes, jobId, and seconds until its cards were there
     made: list[list[Document]]
+    links: list[str]  # if there are any, the files are PUT there, and that is all
     began = 0.0
     network_timeout = connection_timeout = 120.0
     concurrency = 6  # connections, as a browser's
@@ -79,6 +80,10 @@ class Reader(FastHttpUser):
     def learn(self, number: int, document: Document) -> None:
         """One document, from its upload to its cards."""
         content = document.content()
+        if self.links:
+            size = "50 MB" if len(content) > DIRECT else "1 MB"
+            self.ask(f"upload of {size}: in the bucket", "PUT", self.links.pop(), data=content)
+            return
         job = {"began": time.time(), "size": len(content), "round": number, "jobId": None, "seconds": None, "cards": 0}
         self.jobs.append(job)
         direct = len(content) > DIRECT and not self.settings["form"]
@@ -164,12 +169,13 @@ def main() -> None:
     made = make(settings)
     print("ready", flush=True)
     Reader.host = sys.stdin.readline().strip()  # the stack is up
+    Reader.links = json.loads(sys.stdin.readline())
     Reader.settings, Reader.made, Reader.events, Reader.jobs = settings, made, [], []
     environment = Environment(user_classes=[Reader])
     runner = environment.create_local_runner()
     Reader.began = time.time()
     runner.start(settings["users"], spawn_rate=settings["users"])
-    while runner.user_count or not Reader.jobs:
+    while runner.user_count or not Reader.events:
         gevent.sleep(0.2)
     runner.quit()
     told = {"began": Reader.began, "events": Reader.events, "jobs": Reader.jobs}

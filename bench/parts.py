@@ -11,7 +11,7 @@ from pathlib import Path
 import dev
 
 TICKS = os.sysconf("SC_CLK_TCK")
-NICE = 10  # of the workers: who uploads or asks comes before who works
+NICE = 19  # of the workers: who uploads or asks comes before who works
 
 
 @contextlib.contextmanager
@@ -27,6 +27,7 @@ def running(folder: Path, workers: int) -> Iterator[tuple[dev.Stack, str, dict[s
         for name, group in parts.items():
             if name.startswith("worker"):
                 os.setpriority(os.PRIO_PGRP, group, NICE)
+                Path(f"/proc/{group}/autogroup").write_text(str(NICE))
         yield stack, f"http://127.0.0.1:{listener.getsockname()[1]}", parts
 
 

@@ -1,6 +1,6 @@
 """What is known of English words one by one: closed classes, general frequency, and likely parts of speech.
 
-Does not look at a document and does not tag sentences: `phrases.py` decides what an ambiguous word is by its
+Does not look at a document and does not tag sentences: `tagger.py` decides what an ambiguous word is by its
 neighbours. General frequencies are wordfreq's Zipf values (3 = once per million words, 6 = once per thousand).
 """
 

@@ -1,7 +1,7 @@
 """A PDF's pages: pdfium first, pypdf where that fails or finds hardly a word; each in a sandbox.
 
-Decides which reader gets its turn, goes on behind a page that killed one, and says what could not be read. All turns
-together end within `_PATIENCE` and the sandboxes' limits. It cleans nothing.
+Decides which reader gets its turn, goes on behind a page that killed one, and says what could not be read. It cleans
+nothing.
 """
 
 import time

@@ -1,6 +1,7 @@
 """Importing this loads what every document needs: for a server that forks a process per document, before the first.
 
-The language model alone takes half a second, which a fork of a process that has it saves. It makes nothing of its own.
+The tables and models take half a second, which a fork of a process that has them saves; not the one that tells
+languages apart, which few documents need. It makes nothing of its own.
 """
 
 from pipeline import CompletePipeline12Stages

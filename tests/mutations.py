@@ -269,7 +269,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a job is finished before its result is saved", "worker.py",
-        "                if not self.records.save_result(job.id, job.user, json.loads(result)):\n",
+        "                if not saved and not self.records.save_result(job.id, job.user, json.loads(result)):\n",
         "                if self.queue.finish(job, result) and not self.records.save_result(\n"
         "                    job.id, job.user, json.loads(result)\n"
         "                ):\n",

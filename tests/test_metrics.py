@@ -148,6 +148,14 @@ def test_the_commands_of_all_clients_are_counted(queue: Queue, redis_url: str) -
     assert queue.stats().totals["commands"] >= sent - 2, "but for the last ones, which come with the next look"
 
 
+def test_a_fleet_of_any_size_is_seen(queue: Queue) -> None:
+    names = {f"w{number}" for number in range(120)}
+    for name in names:
+        queue.worker = name
+        queue.look_after()
+    assert {worker["id"] for worker in queue.stats().workers} == names
+
+
 # /metrics ---------------------------------------------------------------------------------------------------------
 
 

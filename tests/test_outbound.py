@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import outbound
-from outbound import Refused, Transient, find, is_public, opened
+from outbound import Place, Refused, Transient, find, is_public, opened
 from storage import Storage
 from tests.support import need, wait_until
 
@@ -281,3 +281,19 @@ def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -
     with listening(say_ok) as url, opened(url, "It", {"127.0.0.1"}, 5) as answer:
         assert b"".join(answer.pieces) == b"ok"
     assert os.environ["HTTP_PROXY"]
+
+
+def test_a_name_with_many_addresses_that_say_nothing_takes_no_longer_than_the_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
+        address = deaf.getsockname()
+        waiting = [socket.create_connection(address)]
+        with contextlib.suppress(TimeoutError):  # its line is full: from now on it answers nobody
+            while True:
+                waiting.append(socket.create_connection(address, 0.3))
+        place = Place(False, "deaf.test", address[1], "/", [(socket.AF_INET, address)] * 50)
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            outbound._connect(place, began + 0.5)
+        assert time.monotonic() - began < outbound.CONNECT
+        for line in waiting:
+            line.close()

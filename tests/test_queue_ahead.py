@@ -2,15 +2,19 @@
 
 import time
 from contextlib import closing
+from io import BytesIO
 
 import pytest
 import redis
 
 import queue_lib
-from queue_lib import LISTS, NORMAL, PAUSED, Queue
+from queue_lib import LISTS, NORMAL, PAUSED, Job, Queue
+from records import Records
+from tests.ledger import InlineWorker
 from tests.queue_tools import LEASE, at, drain, make_queue, nothing_left, payload, take
 from tests.redis_tools import Proxy, watched
 from tests.support import wait_until
+from worker import RECONCILE, Limits
 
 
 @pytest.fixture
@@ -146,4 +150,72 @@ def test_what_was_claimed_ahead_by_a_worker_that_died_or_stalled_runs_elsewhere_
     assert (job.id, job.run) == ("b", 2)
     assert queue.take() is None, "the first worker wakes up, and its run is an old one"
     assert other.finish(job, "{}")
+    nothing_left(db)
+
+
+def test_a_look_that_fails_before_the_job_claimed_ahead_starts_does_not_forget_it(
+    redis_url: str, db: "redis.Redis"
+) -> None:
+    with closing(Proxy(redis_url)) as proxy:
+        queue = make_queue(proxy.url, lease=6)
+        for name in "ab":
+            queue.enqueue(payload(name, user=name))
+        queue.finish(take(queue), "{}", more=True)
+        queue._next_look = 0.0  # as after a job with a webhook
+        proxy.lose_replies("look_after", 2)
+        with pytest.raises(queue_lib.Unavailable):
+            queue.take()
+        job = take(queue)
+        assert (job.id, job.run, job.attempts) == ("b", 1, 1)
+        assert queue.finish(job, "{}")
+    nothing_left(db)
+
+
+# The worker's part ----------------------------------------------------------------------------------------------------
+
+
+def build_worker(queue: Queue, records: Records) -> InlineWorker:
+    """One that has looked for lost jobs a moment ago, and whose document is there."""
+    records.files.put(BytesIO(b"text"), 4, "ann", "shared")
+    worker = InlineWorker(queue, records.files, records, limits=Limits(60, 1024))
+    worker.reconciled = time.monotonic()
+    return worker
+
+
+def two_jobs(queue: Queue, records: Records) -> Job:
+    """The first of two, taken."""
+    link = records.files.link("documents/ann/shared")
+    for name in "ab":
+        queue.enqueue({**payload(name, name), "fileUrl": link, "fileName": "good"})
+    return take(queue)
+
+
+def test_a_worker_whose_end_of_a_job_gets_no_reply_ends_it_once_and_goes_on_with_the_next(
+    redis_url: str, db: "redis.Redis", records: Records, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(Proxy(redis_url)) as proxy:
+        queue = make_queue(proxy.url, lease=6)
+        worker = build_worker(queue, records)
+        job = two_jobs(queue, records)
+        proxy.lose_replies("finish", 2)
+        worker.handle(job)
+        assert (at(db, "a"), at(db, "b"), proxy.lost) == ("done", "run", 2)
+        job = take(queue)
+        assert (job.id, job.run, job.attempts) == ("b", 1, 1)
+        worker.handle(job)
+    said = capsys.readouterr().out
+    assert (said.count('"job done"'), said.count('"job lost"')) == (2, 0)
+    nothing_left(db)
+
+
+def test_a_worker_that_is_to_look_for_lost_jobs_first_claims_none_ahead(
+    queue: Queue, db: "redis.Redis", records: Records
+) -> None:
+    worker = build_worker(queue, records)
+    worker.reconciled = time.monotonic() - RECONCILE
+    worker.handle(two_jobs(queue, records))
+    assert (at(db, "a"), at(db, "b")) == ("done", NORMAL)
+    worker._reconcile()
+    worker.handle(take(queue))
+    assert at(db, "b") == "done"
     nothing_left(db)

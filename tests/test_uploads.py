@@ -7,6 +7,7 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
+from forms import looks_like_a_document
 from queue_lib import Queue
 from records import Records
 from storage import MAX_FILE, Storage
@@ -80,6 +81,15 @@ def test_a8_what_begins_like_no_document_is_refused_and_leaves_nothing(
     assert records.record(begun["uploadId"]) is None
     assert not files.has(files.upload_key("ann", begun["uploadId"]))
     assert Queue(redis_url).whereabouts([begun["uploadId"]]) == [""]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"%PDF-1.7\n\0", b"PK\x03\x04\0", b"II+\0\b\0", "A text\u2026".encode("utf-16-le"), "A text".encode("utf-16-be")],
+    ids=["pdf", "docx", "BigTIFF", "UTF-16 without a mark", "the other UTF-16"],
+)
+def test_what_the_pipeline_reads_is_taken_however_it_comes(head: bytes) -> None:
+    assert looks_like_a_document(head)
 
 
 @pytest.mark.parametrize(
