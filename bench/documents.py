@@ -10,7 +10,6 @@ import re
 import zipfile
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from pipeline.wordnet import open_wordnet
 
@@ -37,34 +36,34 @@ class Document:
         return b"".join(self.parts)
 
 
-def small(number: int, text: Path | None = None) -> Document:
+def small(number: int) -> Document:
     """About 1 MB: a PDF or a Word file of 10,000 words with pictures, or a text of 170,000 words, in turns."""
     kind = KINDS[number % len(KINDS)]
     if kind == "pdf":
-        return Document(f"report-{number}.pdf", _pdf(_pages(number, 10_000, text), 5))
+        return Document(f"report-{number}.pdf", _pdf(_pages(number, 10_000), 5))
     if kind == "docx":
-        return Document(f"report-{number}.docx", (_docx(_pages(number, 10_000, text)),))
-    written = "\n\n".join(" ".join(page) for page in _pages(number, 180_000, text))
+        return Document(f"report-{number}.docx", (_docx(_pages(number, 10_000)),))
+    written = "\n\n".join(" ".join(page) for page in _pages(number, 180_000))
     return Document(f"book-{number}.txt", (written[:MB].encode(),))
 
 
-def usual(number: int, text: Path | None = None) -> Document:
+def usual(number: int) -> Document:
     """A PDF of 5 MB: 10,000 words on 25 pages, with pictures."""
-    return Document(f"report-{number}.pdf", _pdf(_pages(number, 10_000, text), 24))
+    return Document(f"report-{number}.pdf", _pdf(_pages(number, 10_000), 24))
 
 
-def big(number: int, text: Path | None = None) -> Document:
+def big(number: int) -> Document:
     """A PDF of 50 MB: 100,000 words on 250 pages, each with a picture."""
-    return Document(f"book-{number}.pdf", _pdf(_pages(number, 100_000, text), 250))
+    return Document(f"book-{number}.pdf", _pdf(_pages(number, 100_000), 250))
 
 
-def _pages(seed: int, words: int, text: Path | None) -> list[list[str]]:
+def _pages(seed: int, words: int) -> list[list[str]]:
     """So many words of sentences, 400 on each page."""
     chance, pages = random.Random(seed), list[list[str]]()
     for _ in range(words // 400):
         page, count = list[str](), 0
         while count < 400:
-            sentence = chance.choice(sentences(text))
+            sentence = chance.choice(sentences())
             page.append(sentence)
             count += sentence.count(" ") + 1
         pages.append(page)
@@ -72,11 +71,8 @@ def _pages(seed: int, words: int, text: Path | None) -> list[list[str]]:
 
 
 @cache
-def sentences(text: Path | None = None) -> tuple[str, ...]:
-    """Those of a text, or WordNet's examples of five words and more."""
-    if text:
-        found = re.split(r"(?<=[.!?])\s+", text.read_text(errors="replace"))
-        return tuple(" ".join(each.split()) for each in found if each.count(" ") > 3)
+def sentences() -> tuple[str, ...]:
+    """WordNet's examples of five words and more."""
     quoted = list[str]()
     for part in ("noun", "verb", "adj", "adv"):
         told = (open_wordnet().folder / f"data.{part}").read_text("ascii", "replace").splitlines()

@@ -54,7 +54,6 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--bursts", action="store_true", help="all upload at once in every round, not the first only")
     parser.add_argument("--line", type=float, default=100, help="megabits a second of a user's line (100; 0: no limit)")
-    parser.add_argument("--text", type=Path, help="an English text to draw sentences from, instead of WordNet's")
     parser.add_argument("--form", action="store_true", help="send the big files through the API as well")
     parser.add_argument("--bucket", action="store_true", help="send the burst's files past Docdeck, and stop there")
     parser.add_argument("--quick", action="store_true", help="ten users, one of them with big files, for a minute")
@@ -73,7 +72,6 @@ def main() -> None:
         "bucket": options.bucket,
         "bursts": options.bursts,
         "line": options.line,
-        "text": str(options.text or ""),
     }
     with tempfile.TemporaryDirectory(prefix="dd-") as folder:
         run = measure(Path(folder), settings, options.workers)

@@ -148,14 +148,13 @@ class Reader(FastHttpUser):
 def make(settings: dict[str, Any]) -> list[list[Document]]:
     """For each user a document for each round: some users have big ones. What a user's own machine would do with it
     while others upload is done here, in advance: the burst's are whole in memory, and their sums are known."""
-    text = Path(settings["text"]) if settings["text"] else None
     users, big = settings["users"], settings["big"]
     number, made = 0, []
     for user in range(users):
         mine = []
         for turn in range(settings["rounds"]):
             number += 1
-            document = (documents.big if user * big % users < big else documents.small)(number, text)
+            document = (documents.big if user * big % users < big else documents.small)(number)
             content = document.content()
             sha256, parts = hashlib.sha256(content).hexdigest(), document.parts if turn else (content,)
             mine.append(replace(document, parts=parts, sha256=sha256))

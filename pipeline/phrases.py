@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pipeline import definitions
 from pipeline.candidates import COLLOCATION, LINKING, LONGEST, NOUN_PHRASE, PHRASAL_VERB, Candidates, gather, together
 from pipeline.english import CLOSED_CLASSES, GENERIC_ADJECTIVES, GENERIC_NOUNS, is_common_word, word_set
 from pipeline.tokens import CAPITALS, SMALL, Flags, Numbers, Tokens, is_word
@@ -26,27 +27,7 @@ _PLAIN_VERBS = word_set(
     "add ask begin bring come do end feel get give go leave like listen live look make move pass play put return run"
     " say sell send show sit speak stand start stay stop take talk tell think travel turn vote wait walk work write"
 )
-# Without what every learner knows ("for example", "in order to").
-_LINKING = (
-    "in addition to; as a result of; as a result; on the other hand; on the one hand; in contrast to; in contrast;"
-    " with respect to; with regard to; in terms of; in spite of; on behalf of; by means of; in accordance with;"
-    " for the purpose of; due to the fact that; in the case of; in case of; in the event of; in the light of;"
-    " in light of; on the basis of; at the expense of; for the sake of; as opposed to; as long as; as soon as;"
-    " as far as; even though; provided that; regardless of; in favor of; in favour of; in line with; in relation to;"
-    " in response to; in comparison with; in connection with; in conjunction with; prior to; subject to; pursuant to;"
-    " rather than; instead of; for instance; in particular; in practice; in principle; in turn; in other words;"
-    " at most; at the same time; to some extent; by contrast; by no means; under no circumstances; up to date;"
-    " a variety of; a wide range of; a great deal of; a series of; the extent to which; as a whole; at all times;"
-    " from time to time; in the long run; in the meantime; no longer; no later than; nothing but; once again;"
-    " over time; per se; sooner or later; step by step; with the exception of; due to; apart from; aside from; as of;"
-    " at best; at odds with; at the discretion of; at the request of; by default; by reason of; by virtue of; by way"
-    " of; contrary to; for lack of; given that; if any; in any event; in excess of; in exchange for; in keeping with;"
-    " in lieu of; in return for; in so far as; in support of; in the absence of; in the course of; in the face of; in"
-    " the interest of; in the process of; in the wake of; in view of; irrespective of; let alone; not to mention; on"
-    " account of; on average; on condition that; on the grounds that; on the part of; on the whole; owing to; so as"
-    " to; thus far; to the extent that; until such time as; whether or not; with a view to"
-)
-_LINKS = frozenset(tuple(link.split()) for link in _LINKING.split("; "))
+_LINKS = frozenset(tuple(link.split()) for link in definitions.LINKING)
 
 
 def find_phrases(tokens: Tokens, on_progress: Callable[[float], None]) -> Candidates:

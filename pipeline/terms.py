@@ -62,13 +62,11 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class Term:
     """A candidate as it is shown. `text` stands in the document, letter case aside; `is_name`: written with capitals,
-    so the name of a thing; `synset`: its most frequent meaning, None where WordNet has none; `support`: the sentence
-    that says most about it."""
+    so the name of a thing; `support`: the sentence that says most about it."""
 
     text: str
     candidate: Candidate
     is_name: bool
-    synset: Synset | None
     support: int = 0
 
 
@@ -272,7 +270,7 @@ def _term(tokens: Tokens, sentences: Sequence[Sentence], merged: Merged, number:
     candidate = Candidate(
         found.keys[number], WORD if kind == WORD else PHRASE, found.parts[number], found.lemmas[number], places, kind
     )
-    return Term(_form_shown(sentences, candidate, is_name), candidate, is_name, _synset(candidate, is_name), support)
+    return Term(_form_shown(sentences, candidate, is_name), candidate, is_name, support)
 
 
 def _places(tokens: Tokens, merged: Merged, number: int) -> list[tuple[int, int, int]]:
@@ -316,11 +314,3 @@ def _small(word: str) -> str:
     if word.isupper() and (len(word) < 4 or not is_common_word(low)):
         return word
     return word if any(map(str.isupper, word)) and not is_common_word(low) else low
-
-
-def _synset(candidate: Candidate, is_name: bool) -> Synset | None:
-    """WordNet's most frequent meaning; of what is no name, the most frequent that is written small."""
-    wordnet, lemma, part = open_wordnet(), candidate.lemma, candidate.part_of_speech
-    synsets = [wordnet.synset(offset, part) for offset in wordnet.senses(lemma, part)] if lemma else []
-    small = (synset for synset in synsets if lemma in synset.lemmas)
-    return next(small, synsets[0] if synsets and is_name else None) if synsets else None

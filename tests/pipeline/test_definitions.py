@@ -5,7 +5,6 @@ import pytest
 from pipeline.context import find_sentences
 from pipeline.definitions import LINKING, mine
 from pipeline.ingestion import read_text
-from pipeline.phrases import _LINKS
 
 FILLER = "Nobody asked about the weather, and they said little more until late in the evening. " * 3
 
@@ -101,6 +100,5 @@ def test_what_only_looks_like_a_definition_is_none(text: str) -> None:
     assert mined(text, "supply chain") is None
 
 
-def test_every_linking_phrase_has_a_meaning_of_our_own() -> None:
-    assert {" ".join(link) for link in _LINKS} <= LINKING.keys()
+def test_the_meanings_of_linking_phrases_are_short() -> None:
     assert all(4 <= len(meaning) <= 80 for meaning in LINKING.values())
