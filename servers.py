@@ -1,7 +1,7 @@
-"""What runs on a developer's machine beneath `dev.py`: Redis, MongoDB and S3, and with them the API and the workers.
+"""The local stack beneath `dev.py`: Redis, MongoDB and S3 on this machine, and the API and the workers on them.
 
-The standard library only, as it runs before anything is installed, and none of the service's modules: API and workers
-are started by the commands of the Procfile. In reading order: processes, servers, the whole stack, ports.
+The standard library only, and none of the service's modules: API and workers are started by the commands of the
+Procfile. In reading order: processes, servers, the whole stack.
 """
 
 from __future__ import annotations  # as in dev.py
@@ -33,6 +33,7 @@ URLS = {
 }
 S3_VARIABLES = ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "S3_BUCKET")
 S3_PORTS = [f"{part}.port{kind}" for part in ("s3", "master", "volume", "filer", "admin") for kind in ("", ".grpc")]
+NICE = 5  # of the workers: who uploads or asks comes before who works. By 19 a busy machine would starve them
 
 
 class Trouble(Exception):
@@ -70,12 +71,12 @@ def leashed(command: Sequence[str]) -> list[str]:
 class Process:
     """A child with a log of its own, in a process group of its own, so that Ctrl-C reaches dev.py only.
 
-    command: an argument list. log: a file, appended to. env: the whole environment. fds: open files to hand down.
+    log: a file, appended to. env: the whole environment. fds: open files to hand down. nice: how far it stands back.
     """
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, env: dict[str, str], *fds: int) -> None:
+    def __init__(self, name: str, command: list[str], log: Path, env: dict[str, str], *fds: int, nice: int = 0) -> None:
         self.name, self.log = name, log
-        self._command, self._env, self._fds = command, env, fds
+        self._command, self._env, self._fds, self._nice = command, env, fds, nice
         self.died = float("-inf")
         self.start()
 
@@ -91,6 +92,18 @@ class Process:
                 stderr=subprocess.STDOUT, start_new_session=True, pass_fds=self._fds,
             )
         self.started = time.monotonic()
+        if self._nice:
+            self._stand_back()
+
+    def _stand_back(self) -> None:
+        """As a process, and as a session: Linux weighs these against each other by a niceness of their own."""
+        os.setpriority(os.PRIO_PROCESS, self.popen.pid, os.getpriority(os.PRIO_PROCESS, 0) + self._nice)
+        session = Path(f"/proc/{self.popen.pid}/autogroup")  # not on macOS, nor in every container
+        while os.access(session, os.W_OK) and time.monotonic() < self.started + 1:
+            with contextlib.suppress(BlockingIOError):  # the kernel takes ten of these a second, but for root
+                session.write_text(str(self._nice))
+                return
+            time.sleep(0.02)
 
     def output(self) -> str:
         """What it wrote since its start."""
@@ -303,7 +316,8 @@ class Stack:
         web = Process("web", ["/bin/sh", "-c", commands["web"]], logs / "web.log", env, listener.fileno())
         self._service.append(web)
         for name in [f"worker-{number + 1}" for number in range(workers)]:
-            self._service.append(Process(name, ["/bin/sh", "-c", commands["worker"]], logs / f"{name}.log", env))
+            worker = Process(name, ["/bin/sh", "-c", commands["worker"]], logs / f"{name}.log", env, nice=NICE)
+            self._service.append(worker)
         for worker in self._service[1:]:
             self.wait(lambda worker=worker: '"worker started"' in worker.output(), worker)  # type: ignore[misc]
         self.wait(lambda: get(port, "/readyz")[0] == 200, web)
@@ -345,9 +359,6 @@ class Stack:
         process.died = now
         process.kill()  # what it started
         process.start()
-
-
-# Ports ----------------------------------------------------------------------------------------------------------------
 
 
 def port_row(first: int) -> list[int]:

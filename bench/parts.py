@@ -11,7 +11,6 @@ from pathlib import Path
 from servers import URLS, Stack, listen
 
 TICKS = os.sysconf("SC_CLK_TCK")
-NICE = 10  # of the workers: who uploads or asks comes before who works
 
 
 @contextlib.contextmanager
@@ -24,9 +23,6 @@ def running(folder: Path, workers: int) -> Iterator[tuple[Stack, str, dict[str, 
         stack.start_servers()
         stack.start_service(listener, workers)
         parts = {process.name: process.popen.pid for process in stack._processes()}
-        for name, group in parts.items():
-            if name.startswith("worker"):
-                os.setpriority(os.PRIO_PGRP, group, NICE)
         yield stack, f"http://127.0.0.1:{listener.getsockname()[1]}", parts
 
 

@@ -18,7 +18,7 @@ import redis
 import requests
 
 import dev
-from servers import S3_VARIABLES, Process, Stack, Trouble, end, port_row, reserve_ports
+from servers import NICE, S3_VARIABLES, Process, Stack, Trouble, end, port_row, reserve_ports
 from tests.support import (
     ROOT,
     Service,
@@ -182,6 +182,25 @@ def test_a_process_that_dies_again_and_again_is_started_once_a_second_and_said_o
         stack.pause(3.5)
     assert 3 <= (tmp_path / "log").read_text().count("up") <= 4
     assert capfd.readouterr().err.count("flapping ended with code 3") == 1
+
+
+def test_a_worker_and_what_it_starts_stand_back_behind_the_rest_also_when_it_is_started_again(stack: Service) -> None:
+    os.kill(one(stack, "worker.py"), signal.SIGKILL)
+    job = upload(stack.url, SAMPLE * 20)
+    wait_until(lambda: status(stack.url, job)["status"] == "processing", 60, "the job's start")
+    worker, own = one(stack, "worker.py"), os.getpriority(os.PRIO_PROCESS, 0)
+    working = {worker, *descendants(worker)}
+    assert len(working) >= 3, "the worker, its forkserver and the document's process"
+    kinds = 1 + Path("/proc/self/autogroup").exists()
+    assert {niceness(pid) for pid in working} == {(min(19, own + NICE), NICE)[:kinds]}
+    assert {niceness(pid) for pid in descendants(stack.process.pid).keys() - working} == {(own, 0)[:kinds]}
+    wait_until(lambda: completed(stack.url, job), 60, "the cards")
+
+
+def niceness(pid: int) -> tuple[int, ...]:
+    """Of a process, and, where the kernel has that, of its session."""
+    sessions = [file.read_text() for file in [Path(f"/proc/{pid}/autogroup")] if file.exists()]
+    return os.getpriority(os.PRIO_PROCESS, pid), *[int(session.split()[-1]) for session in sessions]
 
 
 def test_what_a_process_started_ends_with_it(tmp_path: Path) -> None:
