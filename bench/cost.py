@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import redis
 import requests
 
-import dev
 from bench import documents
 from bench.parts import running, taken
+from servers import Trouble
 from tests.redis_tools import watched
 
 # The specification: its users, their documents, its prices in dollars a month, and what it comes to.
@@ -99,7 +99,7 @@ def follow(url: str, number: int) -> tuple[int, int]:
             if answer.status_code == 200 and (job := answer.json())["status"] == "completed":
                 return polls, len(job["result"].encode())
             if answer.status_code == 200 and job["status"] == "failed":
-                raise dev.Trouble(job["error"])
+                raise Trouble(job["error"])
 
 
 def reckon(found: Measured) -> None:

@@ -1,7 +1,7 @@
 """From an upload to its cards, through everything: API, bucket, queue, worker, pipeline, record.
 
-A stack of this machine's own (dev.Stack) with a worker for each core, and beside it the same work done in the request
-that uploads, as it is where there is no queue: gunicorn with a process for each core. Linux only.
+A stack of this machine's own (servers.Stack) with a worker for each core, and beside it the same work done in the
+request that uploads, as it is where there is no queue: gunicorn with a process for each core. Linux only.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ import pypdf
 import requests
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject, NumberObject
 
-import dev
+import servers
 
 WORDS_PER_MB = 2_000  # so that 50 MB have 100,000 words, the most that the specification speaks of
 GATEWAY = 60  # seconds after which the specification calls a request timed out
@@ -68,9 +68,9 @@ def measure(plan: Sequence[tuple[int, int]], rounds: int, text: str) -> list[Row
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory(prefix="dd-") as folder, contextlib.ExitStack() as running:
         home = Path(folder)
-        listener = dev.listen(0)
+        listener = servers.listen(0)
         queued = listener.getsockname()[1]
-        stack = running.enter_context(dev.Stack(home / "stack"))
+        stack = running.enter_context(servers.Stack(home / "stack"))
         stack.start_servers()
         stack.start_service(listener, cores)
         direct = running.enter_context(synchronous_server(home, cores))
@@ -133,20 +133,20 @@ def answer(response: requests.Response) -> Any:
 @contextlib.contextmanager
 def synchronous_server(home: Path, processes: int) -> Iterator[int]:
     """The port of a server that makes the cards in the request itself."""
-    listener = dev.listen(0)
+    listener = servers.listen(0)
     options = f"--bind fd://{listener.fileno()} --workers {processes} --timeout 7200 --preload --log-level warning"
-    command = [str(dev.BIN / "gunicorn"), *options.split(), "--config", os.devnull, "synchronous:app"]
-    env = os.environ | {"PYTHONPATH": f"{dev.HERE / 'bench'}", "OPENBLAS_NUM_THREADS": "1"}
-    server = dev.Process("synchronous", command, home / "synchronous.log", env, listener.fileno())
+    command = [str(servers.BIN / "gunicorn"), *options.split(), "--config", os.devnull, "synchronous:app"]
+    env = os.environ | {"PYTHONPATH": f"{servers.HERE / 'bench'}", "OPENBLAS_NUM_THREADS": "1"}
+    server = servers.Process("synchronous", command, home / "synchronous.log", env, listener.fileno())
     port = listener.getsockname()[1]
     try:
-        while dev.get(port, "/")[0] != 405:  # it knows POST only
+        while servers.get(port, "/")[0] != 405:  # it knows POST only
             if server.popen.poll() is not None:
                 raise RuntimeError(server.output()[-2000:])
             time.sleep(0.1)
         yield port
     finally:
-        dev.end([server], 4)
+        servers.end([server], 4)
         listener.close()
 
 

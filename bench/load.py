@@ -37,6 +37,7 @@ import pymongo
 from matplotlib import pyplot
 
 import dev
+import servers
 from bench.parts import running, taken
 from queue_lib import Queue
 
@@ -92,15 +93,15 @@ def measure(folder: Path, settings: dict[str, Any], workers: int) -> dict[str, A
     """The stack up, the users through: what they saw, what the parts took and what the records say."""
     told, out = folder / "settings.json", folder / "users.json"
     told.write_text(json.dumps(settings))
-    dev.note("Making the documents ...")
+    servers.note("Making the documents ...")
     command = [sys.executable, str(HERE / "load_users.py"), str(told), str(out)]
     pipe = subprocess.PIPE
-    users = subprocess.Popen(dev.leashed(command), stdin=pipe, stdout=pipe, start_new_session=True)
+    users = subprocess.Popen(servers.leashed(command), stdin=pipe, stdout=pipe, start_new_session=True)
     if users.stdout is None or users.stdin is None or users.stdout.readline() != b"ready\n":
         sys.exit("load_users.py did not start: its words are above.")
     with running(folder / "data", workers) as (stack, url, parts):
         warm(url, stack)
-        dev.note(f"{settings['users']} users, {settings['users'] * settings['rounds']} documents ...")
+        servers.note(f"{settings['users']} users, {settings['users'] * settings['rounds']} documents ...")
         links = [link(stack.env, f"load-{number}") for number in range(settings["users"] * settings["bucket"])]
         with sampled({**parts, "users": users.pid}) as samples:
             users.stdin.write(f"{url}\n{json.dumps(links)}\n".encode())
@@ -119,12 +120,12 @@ def link(env: dict[str, str], key: str) -> str:
     return str(s3.generate_presigned_url("put_object", Params={"Bucket": env["S3_BUCKET"], "Key": key}))
 
 
-def warm(url: str, stack: dev.Stack) -> None:
+def warm(url: str, stack: servers.Stack) -> None:
     """A few documents that do not count: the first writes to a new SeaweedFS wait a second for its volumes."""
     port = int(url.rpartition(":")[2])
     for _ in range(4):
         job = dev.send(port, HERE.parent / "samples" / "how-a-city-drinks.txt", stack.pause)
-        while b'"status": "completed"' not in dev.get(port, f"/api/job-status/{job}")[1]:
+        while b'"status": "completed"' not in servers.get(port, f"/api/job-status/{job}")[1]:
             stack.pause(0.5)
         urllib.request.urlopen(urllib.request.Request(f"{url}/api/users/local", method="DELETE")).close()  # noqa: S310
 

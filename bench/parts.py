@@ -8,26 +8,21 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import dev
+from servers import URLS, Stack, listen
 
 TICKS = os.sysconf("SC_CLK_TCK")
-NICE = 19  # of the workers: who uploads or asks comes before who works
 
 
 @contextlib.contextmanager
-def running(folder: Path, workers: int) -> Iterator[tuple[dev.Stack, str, dict[str, int]]]:
+def running(folder: Path, workers: int) -> Iterator[tuple[Stack, str, dict[str, int]]]:
     """A stack of its own whatever the environment names, its URL, and the parts: name to process group."""
-    for name in sum(dev.URLS.values(), ()):
+    for name in sum(URLS.values(), ()):
         os.environ.pop(name, None)
-    listener = dev.listen(0)
-    with dev.Stack(folder) as stack:
+    listener = listen(0)
+    with Stack(folder) as stack:
         stack.start_servers()
         stack.start_service(listener, workers)
         parts = {process.name: process.popen.pid for process in stack._processes()}
-        for name, group in parts.items():
-            if name.startswith("worker"):
-                os.setpriority(os.PRIO_PGRP, group, NICE)
-                Path(f"/proc/{group}/autogroup").write_text(str(NICE))
         yield stack, f"http://127.0.0.1:{listener.getsockname()[1]}", parts
 
 

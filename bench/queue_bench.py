@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import redis
 
-import dev
+from servers import leashed, redis_answers, redis_command
 
 NAMES = {
     "docdeck": "**Docdeck**",
@@ -109,9 +109,9 @@ class Server:
     def start(self) -> None:
         """Start it, or start it again on the same port and data."""
         with (self.folder / "log").open("ab") as out:
-            command = dev.leashed(dev.redis_command(self.folder, self.port))
+            command = leashed(redis_command(self.folder, self.port))
             self.process = subprocess.Popen(command, stdout=out, stderr=out)
-        until(lambda: dev.redis_answers(self.port), PATIENCE)
+        until(lambda: redis_answers(self.port), PATIENCE)
 
     def stop(self) -> None:
         """As an operator would."""
@@ -144,7 +144,7 @@ class Runner:
         program, *arguments = WORKERS[self.name].format(url=self.url, short=RQ_SHORT if self.short else "").split()
         with self.said.open("ab") as out:
             self.worker = subprocess.Popen(
-                dev.leashed([str(self.bin / program), *arguments]), cwd=Path(__file__).parent, env=self.env,
+                leashed([str(self.bin / program), *arguments]), cwd=Path(__file__).parent, env=self.env,
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
 
@@ -152,7 +152,7 @@ class Runner:
         """Jobs that last so long, so far apart; the seconds that it took."""
         command = [str(self.bin / "python"), "queue_peers.py", str(count), str(seconds), str(gap)]
         done = subprocess.run(
-            dev.leashed(command), cwd=Path(__file__).parent, env=self.env, capture_output=True, text=True
+            leashed(command), cwd=Path(__file__).parent, env=self.env, capture_output=True, text=True
         )
         if done.returncode:
             raise RuntimeError(f"{self.name}: {done.stderr[-2000:]}")

@@ -24,9 +24,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import redis
 
-import dev
 from bench import documents
 from queue_lib import Queue
+from servers import leashed, listen, redis_answers, redis_command
 
 DAY = 86_400
 LINK = "https://" + "a" * 32 + ".r2.cloudflarestorage.com/docdeck/documents/reader/" + "j" * 36 + "?" + "s" * 330
@@ -60,10 +60,10 @@ def main() -> None:
 @contextlib.contextmanager
 def redis_server(folder: Path) -> Iterator[str]:
     """The address of a Redis that nobody else uses."""
-    with contextlib.closing(dev.listen(0)) as free:
+    with contextlib.closing(listen(0)) as free:
         port = free.getsockname()[1]
-    with subprocess.Popen(dev.leashed(dev.redis_command(folder, port)), stdout=subprocess.DEVNULL) as process:
-        while not dev.redis_answers(port):
+    with subprocess.Popen(leashed(redis_command(folder, port)), stdout=subprocess.DEVNULL) as process:
+        while not redis_answers(port):
             time.sleep(0.05)
         yield f"redis://127.0.0.1:{port}/0"
         process.kill()

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import redis
 
-import dev
 from records import Records
+from servers import URLS, Stack
 from storage import Storage
 from tests.doctor_tools import set_env  # noqa: F401
 from tests.page_tools import browser, cards, deck, errors, open_page, page, sample_job  # noqa: F401
@@ -30,9 +30,9 @@ from tests.worker_tools import Start, worker_log, worker_process
 @pytest.fixture(scope="session")
 def servers() -> Iterator[dict[str, str]]:
     """The variables that lead to the shared servers; they stand in the environment as well."""
-    for name in sum(dev.URLS.values(), ()):
+    for name in sum(URLS.values(), ()):
         os.environ.pop(name, None)  # tests empty what they are given: they get servers of their own
-    with tempfile.TemporaryDirectory(prefix="docdeck-test-") as folder, dev.Stack(Path(folder)) as stack:
+    with tempfile.TemporaryDirectory(prefix="docdeck-test-") as folder, Stack(Path(folder)) as stack:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # Ctrl-C is pytest's
         stack.start_servers()
         os.environ.update(stack.env)

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-import dev
+from servers import VENV, Stack, leashed
 
 ROOT = Path(__file__).parent.parent
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "node_modules")
@@ -513,7 +513,7 @@ def mutate(tree: Path, mutation: Mutation) -> None:
 def run_tests(tree: Path, tests: list[str], env: dict[str, str]) -> str:
     """Whether these tests are green or red in the tree; else what pytest said."""
     command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "--no-header", *tests]
-    done = subprocess.run(dev.leashed(command), cwd=tree, env=env, capture_output=True, text=True)
+    done = subprocess.run(leashed(command), cwd=tree, env=env, capture_output=True, text=True)
     return {0: "green", 1: "red"}.get(done.returncode, done.stdout + done.stderr)
 
 
@@ -521,10 +521,10 @@ def main(words: list[str]) -> int:
     """Try those mutations whose name has all these words; 1 if one was not noticed."""
     chosen = [mutation for mutation in MUTATIONS if all(word in mutation.name for word in words)]
     unnoticed = []
-    with tempfile.TemporaryDirectory(prefix="docdeck-mutations-") as name, dev.Stack(Path(name) / "data") as stack:
+    with tempfile.TemporaryDirectory(prefix="docdeck-mutations-") as name, Stack(Path(name) / "data") as stack:
         tree = Path(name) / "tree"
         shutil.copytree(ROOT, tree, ignore=LEFT_OUT)
-        (tree / ".venv").symlink_to(dev.VENV)
+        (tree / ".venv").symlink_to(VENV)
         stack.start_servers()
         env = {**os.environ, **stack.env}
         unchanged = run_tests(tree, sorted({mutation.test for mutation in chosen}), env)

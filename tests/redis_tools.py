@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import redis
 
-import dev
+from servers import leashed, redis_answers, redis_command
 from tests.support import find_free_port, wait_until
 
 
@@ -32,11 +32,11 @@ class OwnRedis:
         self.start()
 
     def start(self, *options: str, wait: bool = True) -> None:
-        command = dev.leashed([*dev.redis_command(self.folder, self.port), *options])
+        command = leashed([*redis_command(self.folder, self.port), *options])
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         self.client = redis.Redis.from_url(self.url, decode_responses=True)
         if wait:
-            wait_until(lambda: dev.redis_answers(self.port), 10, "Redis")
+            wait_until(lambda: redis_answers(self.port), 10, "Redis")
 
     def kill(self) -> None:
         self.client.close()

@@ -17,8 +17,8 @@ import pytest
 from flask import Flask
 
 import api
-import dev
 from records import Records
+from servers import S3_VARIABLES, URLS, leashed
 
 os.environ.setdefault("ALLOWED_FILE_HOSTS", "127.0.0.1")  # where the tests' own file servers are
 os.environ.setdefault("POLLS_PER_SECOND", "1000")  # tests wait for what they ask for, and hardly between two looks
@@ -61,13 +61,13 @@ def need(program: str, package: str) -> str:
 
 def without_servers() -> dict[str, str]:
     """This environment as it is on a machine where nothing is set, so that dev.py starts servers of its own."""
-    ours = {*sum(dev.URLS.values(), ()), *dev.S3_VARIABLES}
+    ours = {*sum(URLS.values(), ()), *S3_VARIABLES}
     return {name: value for name, value in os.environ.items() if name not in ours}
 
 
 def start_dev(*arguments: str | Path, output: Path, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
     """`python dev.py run ARGUMENTS`, what it says in a file; it dies with this process. env: where no server is set."""
-    command = dev.leashed([sys.executable, str(ROOT / "dev.py"), "run", *map(str, arguments)])
+    command = leashed([sys.executable, str(ROOT / "dev.py"), "run", *map(str, arguments)])
     with output.open("wb") as out:
         return subprocess.Popen(command, env=env or without_servers(), stdout=out, stderr=subprocess.STDOUT)
 

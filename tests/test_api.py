@@ -17,10 +17,10 @@ import requests
 from flask.testing import FlaskClient
 
 import api
-import dev
 from forms import clean_name
 from queue_lib import NORMAL
 from records import Records
+from servers import leashed, redis_answers, redis_command
 from storage import MAX_FILE, Storage
 from tests.support import running_api, wait_until
 
@@ -255,8 +255,8 @@ def test_readiness_says_within_seconds_which_part_is_away(
 @pytest.fixture
 def own_redis(tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator["subprocess.Popen[bytes]"]:
     """A Redis of our own, to be frozen; the environment names it."""
-    server = subprocess.Popen(dev.leashed(dev.redis_command(tmp_path, free_port)), stdout=subprocess.DEVNULL)
-    wait_until(lambda: dev.redis_answers(free_port), 10, "Redis")
+    server = subprocess.Popen(leashed(redis_command(tmp_path, free_port)), stdout=subprocess.DEVNULL)
+    wait_until(lambda: redis_answers(free_port), 10, "Redis")
     monkeypatch.setenv("UPSTASH_REDIS_URL", f"redis://127.0.0.1:{free_port}/0")
     yield server
     server.kill()

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import redis
 
-import dev
 from queue_lib import NORMAL, Queue
 from records import Records
+from servers import leashed
 from tests.bad_documents import FATES
 from tests.support import ROOT, descendants, wait_until
 from tests.worker_tools import (
@@ -133,7 +133,7 @@ def test_the_limits_of_a_child_are_those_of_the_environment(
     queue = Queue(redis_url)
     environment = {**os.environ, "JOB_MEMORY_MB": "700", "JOB_TIMEOUT": "90"}
     with (tmp_path / "worker.log").open("w") as out:
-        command = dev.leashed([sys.executable, "worker.py"])
+        command = leashed([sys.executable, "worker.py"])
         worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out, text=True)
     try:
         job_id = submit(queue, records, long_document(200_000))

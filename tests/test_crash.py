@@ -31,11 +31,11 @@ import pytest
 import redis
 
 import api
-import dev
 import storage
 import uploads
 from queue_lib import LISTS, NORMAL, Queue
 from records import Records
+from servers import leashed, redis_answers, redis_command
 from storage import GONE, Storage
 from tests.ledger import InlineWorker, LoggedRecords, append, double_saves, entries, left_over
 from tests.support import ROOT, find_free_port, wait_until
@@ -265,9 +265,9 @@ def points(first: int, step: int, every: int, folder: Path) -> Iterator[tuple[in
 def server(tmp_path: Path) -> Iterator[str]:
     """A Redis with many databases; its URL up to the database's number."""
     port = find_free_port()
-    command = [*dev.redis_command(tmp_path, port), "--databases", str(DATABASES)]
-    process = subprocess.Popen(dev.leashed(command), stdout=subprocess.DEVNULL)
-    wait_until(lambda: dev.redis_answers(port), 10, "Redis")
+    command = [*redis_command(tmp_path, port), "--databases", str(DATABASES)]
+    process = subprocess.Popen(leashed(command), stdout=subprocess.DEVNULL)
+    wait_until(lambda: redis_answers(port), 10, "Redis")
     yield f"redis://127.0.0.1:{port}"
     process.kill()
     process.wait()
@@ -279,7 +279,7 @@ def run_lanes(victim: str, every: int, server: str, folder: Path, lanes: int) ->
     with (folder / "log").open("wb") as log:
         running = [
             subprocess.Popen(
-                dev.leashed([*LANE, f"{number}", f"{lanes}", victim, f"{every}", server, str(folder)]),
+                leashed([*LANE, f"{number}", f"{lanes}", victim, f"{every}", server, str(folder)]),
                 cwd=ROOT, env={**os.environ, "TMPDIR": str(folder)}, stdout=log, stderr=subprocess.STDOUT,
             )
             for number in range(lanes)

@@ -20,9 +20,9 @@ import redis
 import requests
 from playwright.sync_api import Browser, Locator, Page, expect
 
-import dev
 from queue_lib import NORMAL, Queue
 from records import Records
+from servers import leashed, procfile
 from storage import Storage
 from tests.queue_tools import take
 from tests.support import ROOT, find_free_port, wait_until
@@ -45,7 +45,7 @@ def api(records: Records, redis_url: str, tmp_path: Path) -> Iterator[str]:
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
     with (tmp_path / "api.log").open("w") as out:
         process = subprocess.Popen(
-            dev.leashed(["/bin/sh", "-c", dev.procfile()["web"]]), cwd=ROOT, env=env, stdout=out, stderr=out
+            leashed(["/bin/sh", "-c", procfile()["web"]]), cwd=ROOT, env=env, stdout=out, stderr=out
         )
     url = f"http://127.0.0.1:{port}"
 

@@ -20,19 +20,19 @@ import pytest
 import requests
 import yaml
 
-import dev
 import doctor
+from servers import BIN, S3_PORTS, leashed, procfile, redis_command, s3_command
 from tests.support import ROOT, find_free_port, patience, wait_until
 
 PROCFILE = (ROOT / "Procfile").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-SERVICE = [path for path in ROOT.glob("*.py") if path.name != "dev.py"]
+SERVICE = [path for path in ROOT.glob("*.py") if path.name not in ("dev.py", "servers.py")]
 
 
 def test_the_procfile_is_a_yaml_map_of_commands_that_pass_on_signals() -> None:
     commands = yaml.safe_load(PROCFILE)
-    assert commands == dev.procfile()
+    assert commands == procfile()
     assert set(commands) == {"web", "worker"}
     for command in commands.values():
         assert command.startswith("exec ")
@@ -45,7 +45,7 @@ def test_gunicorn_serves_both_kinds_of_addresses_logs_json_to_stdout_and_obeys_s
     port = find_free_port()
     env = {**os.environ, "PORT": str(port), "WEB_CONCURRENCY": "1", "HOME": str(tmp_path)}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-    command = dev.leashed(["/bin/sh", "-c", dev.procfile()["web"]])
+    command = leashed(["/bin/sh", "-c", procfile()["web"]])
     with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=err)
     try:
@@ -79,7 +79,7 @@ def test_the_image_is_built_on_the_projects_python_and_runs_the_worker_as_nobody
     assert re.findall(r"^FROM (.*)$", DOCKERFILE, re.M) == [f"python:{version}-slim"]
     assert re.findall(r"^USER (.*)$", DOCKERFILE, re.M) not in ([], ["root"])
     command = json.loads(re.findall(r"^CMD (.*)$", DOCKERFILE, re.M)[0])
-    assert ["exec", *command] == shlex.split(dev.procfile()["worker"])
+    assert ["exec", *command] == shlex.split(procfile()["worker"])
     named = re.findall(r"requirements\S*\.txt", re.sub(r"#.*", "", DOCKERFILE))
     assert named == ["requirements.txt", "requirements-ocr.txt"] * 2
     assert "tesseract-ocr-eng" in DOCKERFILE
@@ -121,14 +121,14 @@ def test_no_secret_and_no_local_server_gets_into_the_image() -> None:
     assert "requirements-local.txt" in ignored
     assert not any(path.name in ignored for path in SERVICE)
     needed = {"pipeline", "web", "queue_lib.lua", "gunicorn.conf.py", "requirements.txt", "requirements-ocr.txt"}
-    assert not (needed | {"dev.py"}) & set(ignored)  # for the doctor
+    assert not (needed | {"dev.py", "servers.py"}) & set(ignored)  # for the doctor
 
 
 def test_the_steps_for_railway_start_what_the_procfile_and_the_composition_do() -> None:
     steps = (ROOT / "README.md").read_text().partition("## Deploying on Railway")[2]
     shell, option, command = shlex.split(re.findall(r"^ +(/bin/sh .*)$", steps, re.M)[0])  # as Railway does, shell-less
     assert (shell, option) == ("/bin/sh", "-c")
-    assert command.replace("'", '"') == dev.procfile()["web"]
+    assert command.replace("'", '"') == procfile()["web"]
     seconds = re.search(r"`RAILWAY_DEPLOYMENT_DRAINING_SECONDS` \| (\d+) \| (\d+) \|", steps)
     assert seconds
     told = [COMPOSE[name]["environment"]["RAILWAY_DEPLOYMENT_DRAINING_SECONDS"] for name in ("api", "worker")]
@@ -153,7 +153,7 @@ def test_the_composition_runs_the_procfiles_commands_with_variables_that_the_doc
 ) -> None:
     for name, process in (("api", "web"), ("worker", "worker")):
         service = COMPOSE[name]
-        assert ["exec", *service["command"]] == shlex.split(dev.procfile()[process])
+        assert ["exec", *service["command"]] == shlex.split(procfile()[process])
         assert service["build"] == "."
         assert service["depends_on"] == {key: {"condition": "service_healthy"} for key in ("redis", "mongo", "s3")}
         assert service["environment"].keys() <= doctor.NAMES
@@ -167,12 +167,12 @@ def test_the_composition_runs_the_procfiles_commands_with_variables_that_the_doc
 
 
 def test_the_compositions_servers_are_set_up_as_those_that_are_tested_here(tmp_path: Path) -> None:
-    redis = " ".join(dev.redis_command(tmp_path, 1))
+    redis = " ".join(redis_command(tmp_path, 1))
     assert COMPOSE["redis"]["command"].removeprefix("redis-server ") in redis
-    options = subprocess.run([dev.BIN / "weed", "mini", "-h"], capture_output=True, text=True).stderr
+    options = subprocess.run([BIN / "weed", "mini", "-h"], capture_output=True, text=True).stderr
     for option in COMPOSE["s3"]["command"][1:]:
         assert re.search(rf"^  {re.escape(option.partition('=')[0])}\b", options, re.M), option
-    ours = [option for option in dev.s3_command(tmp_path, [0] * len(dev.S3_PORTS), tmp_path) if "=false" in option]
+    ours = [option for option in s3_command(tmp_path, [0] * len(S3_PORTS), tmp_path) if "=false" in option]
     assert {*ours} <= {*COMPOSE["s3"]["command"]}
 
 

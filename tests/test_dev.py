@@ -18,6 +18,7 @@ import redis
 import requests
 
 import dev
+from servers import NICE, S3_VARIABLES, Process, Stack, Trouble, end, port_row, reserve_ports
 from tests.support import (
     ROOT,
     Service,
@@ -175,18 +176,37 @@ def test_a_redis_that_is_killed_is_back_within_2_seconds_with_all_it_acknowledge
 def test_a_process_that_dies_again_and_again_is_started_once_a_second_and_said_once(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with dev.Stack(tmp_path / "data") as stack:
-        process = dev.Process("flapping", ["/bin/sh", "-c", "echo up; exit 3"], tmp_path / "log", dict(os.environ))
+    with Stack(tmp_path / "data") as stack:
+        process = Process("flapping", ["/bin/sh", "-c", "echo up; exit 3"], tmp_path / "log", dict(os.environ))
         stack._service.append(process)
         stack.pause(3.5)
     assert 3 <= (tmp_path / "log").read_text().count("up") <= 4
     assert capfd.readouterr().err.count("flapping ended with code 3") == 1
 
 
+def test_a_worker_and_what_it_starts_stand_back_behind_the_rest_also_when_it_is_started_again(stack: Service) -> None:
+    os.kill(one(stack, "worker.py"), signal.SIGKILL)
+    job = upload(stack.url, SAMPLE * 20)
+    wait_until(lambda: status(stack.url, job)["status"] == "processing", 60, "the job's start")
+    worker, own = one(stack, "worker.py"), os.getpriority(os.PRIO_PROCESS, 0)
+    working = {worker, *descendants(worker)}
+    assert len(working) >= 3, "the worker, its forkserver and the document's process"
+    kinds = 1 + Path("/proc/self/autogroup").exists()
+    assert {niceness(pid) for pid in working} == {(min(19, own + NICE), NICE)[:kinds]}
+    assert {niceness(pid) for pid in descendants(stack.process.pid).keys() - working} == {(own, 0)[:kinds]}
+    wait_until(lambda: completed(stack.url, job), 60, "the cards")
+
+
+def niceness(pid: int) -> tuple[int, ...]:
+    """Of a process, and, where the kernel has that, of its session."""
+    sessions = [file.read_text() for file in [Path(f"/proc/{pid}/autogroup")] if file.exists()]
+    return os.getpriority(os.PRIO_PROCESS, pid), *[int(session.split()[-1]) for session in sessions]
+
+
 def test_what_a_process_started_ends_with_it(tmp_path: Path) -> None:
-    process = dev.Process("parent", ["/bin/sh", "-c", "sleep 300 & echo $!; wait"], tmp_path / "log", dict(os.environ))
+    process = Process("parent", ["/bin/sh", "-c", "sleep 300 & echo $!; wait"], tmp_path / "log", dict(os.environ))
     child = int(wait_until(process.output, 5, "the child's number"))
-    dev.end([process], 5)
+    end([process], 5)
     wait_until(lambda: command_line(child) == "", 5, "the child's end")
 
 
@@ -274,7 +294,7 @@ def test_a_python_without_wheels_gets_a_sentence_that_names_the_variables(
 ) -> None:
     monkeypatch.setattr(sys, "version_info", version)
     names = "UPSTASH_REDIS_URL, MONGODB_URI, AWS_ENDPOINT_URL_S3, .*S3_BUCKET"
-    with pytest.raises(dev.Trouble, match=rf"needs Python 3\.11, 3\.12 or 3\.13, not 3\.\d+: .*set {names}"):
+    with pytest.raises(Trouble, match=rf"needs Python 3\.11, 3\.12 or 3\.13, not 3\.\d+: .*set {names}"):
         dev.install("requirements.txt", "requirements-local.txt")
 
 
@@ -304,7 +324,7 @@ def test_keys_and_addresses_are_for_the_owner_only(stack: Service) -> None:
     assert stat.S_IMODE(stack.data.stat().st_mode) == 0o700
     for name in ("env", "s3.json"):
         assert stat.S_IMODE((stack.data / name).stat().st_mode) == 0o600
-    names = {"UPSTASH_REDIS_URL", "MONGODB_URI", "AWS_ENDPOINT_URL_S3", *dev.S3_VARIABLES}
+    names = {"UPSTASH_REDIS_URL", "MONGODB_URI", "AWS_ENDPOINT_URL_S3", *S3_VARIABLES}
     assert set(stack.env) == names
 
 
@@ -316,13 +336,13 @@ def test_the_api_is_reached_from_this_machine_only(stack: Service) -> None:
 
 
 def test_a_row_of_ports_belongs_to_one_instance_and_is_found_again(tmp_path: Path) -> None:
-    guard, first = dev.reserve_ports(tmp_path / "a")
+    guard, first = reserve_ports(tmp_path / "a")
     (tmp_path / "b").write_text(str(first))
-    other, second = dev.reserve_ports(tmp_path / "b")
-    assert not set(dev.port_row(first)) & set(dev.port_row(second))
+    other, second = reserve_ports(tmp_path / "b")
+    assert not set(port_row(first)) & set(port_row(second))
     other.close()
     guard.close()
-    again, third = dev.reserve_ports(tmp_path / "a")
+    again, third = reserve_ports(tmp_path / "a")
     again.close()
     assert third == first
 
@@ -351,7 +371,7 @@ def test_what_is_half_installed_is_installed_again(
 
     requirements.write_text("./there-is-no-such-package\n")
     for _ in range(2):
-        with pytest.raises(dev.Trouble, match=r"requirements\.txt could not be installed"):
+        with pytest.raises(Trouble, match=r"requirements\.txt could not be installed"):
             dev.install("requirements.txt")
     requirements.write_text("# nothing\n")
     dev.install("requirements.txt")

@@ -34,11 +34,12 @@ MAY_IMPORT = {
     "records": {"storage"},
     "monitoring": set(),
     "doctor": {"fleet", "auth", "outbound", "webhooks", "queue_lib", "storage", "records", "pipeline"},
-    "dev": set(),
+    "dev": {"servers"},
+    "servers": set(),
     "gunicorn.conf": {"monitoring"},
     "pipeline": {"pipeline"},
 }
-OURS = {*SERVICE, "dev", "pipeline"}
+OURS = {*SERVICE, "dev", "servers", "pipeline"}
 
 
 def variables_of_the_code() -> set[str]:

@@ -22,6 +22,7 @@ import dev
 import doctor
 from pipeline import pronunciation
 from records import Records
+from servers import URLS, leashed, mongodb_answers, mongodb_command
 from storage import Storage
 from tests.doctor_tools import SECRET, Set, odd_bucket, told
 from tests.redis_tools import OwnRedis, Proxy
@@ -207,9 +208,9 @@ def locked_mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder, port = tmp_path_factory.mktemp("mongodb"), find_free_port()
 
     def start(*options: str) -> subprocess.Popen[bytes]:
-        command = dev.leashed([*dev.mongodb_command(folder, port), *options])
+        command = leashed([*mongodb_command(folder, port), *options])
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(lambda: dev.mongodb_answers(port), 20, "MongoDB")
+        wait_until(lambda: mongodb_answers(port), 20, "MongoDB")
         return process
 
     process = start()
@@ -274,7 +275,7 @@ def test_dev_py_starts_it_with_a_python_that_has_the_packages_and_the_servers_th
     monkeypatch.setattr(os, "execve", lambda *told: started.append(told))
     monkeypatch.setattr(dev, "HERE", tmp_path)
     monkeypatch.setattr(dev, "VENV", tmp_path / ".venv")  # as in the image: there is none
-    for name in sum(dev.URLS.values(), ()):
+    for name in sum(URLS.values(), ()):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / ".docdeck").mkdir()
     (tmp_path / ".docdeck" / "env").write_text("MONGODB_URI=mongodb://127.0.0.1:1/docdeck?w=1\n")

@@ -14,8 +14,8 @@ from typing import Any
 import boto3
 import pytest
 
-import dev
 import doctor
+from servers import leashed, port_row, reserve_ports, s3_answers, s3_command, s3_env
 from storage import Storage
 from tests.doctor_tools import SECRET, Set, odd_bucket, told
 from tests.support import wait_until
@@ -25,16 +25,16 @@ from tests.support import wait_until
 def own_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A SeaweedFS whose bucket may be given policies and rules; the variables that lead to it."""
     folder = tmp_path_factory.mktemp("s3")
-    guard, first = dev.reserve_ports(folder / "port")
-    ports, identities = dev.port_row(first)[3:], folder / "s3.json"
-    env = dev.s3_env(identities, ports[0])
+    guard, first = reserve_ports(folder / "port")
+    ports, identities = port_row(first)[3:], folder / "s3.json"
+    env = s3_env(identities, ports[0])
     known = json.loads(identities.read_text())["identities"]
     reader = {"name": "r", "credentials": [{"accessKey": "reader", "secretKey": SECRET}], "actions": ["Read", "List"]}
     identities.write_text(json.dumps({"identities": [*known, reader]}))
-    command = dev.leashed(dev.s3_command(folder, ports, identities))
+    command = leashed(s3_command(folder, ports, identities))
     alone = {"PATH": os.environ["PATH"], "HOME": str(folder)}  # it would take keys from the environment
     with guard, subprocess.Popen(command, env=alone, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        wait_until(lambda: dev.s3_answers(ports), 20, "SeaweedFS")
+        wait_until(lambda: s3_answers(ports), 20, "SeaweedFS")
         yield env
         process.kill()
 

@@ -24,10 +24,10 @@ import boto3
 import pytest
 import redis
 
-import dev
 import queue_lib
 from queue_lib import Queue
 from records import Records
+from servers import leashed, redis_answers, redis_command
 from storage import Storage
 from tests.ledger import InlineWorker, LoggedRecords, double_saves, entries, left_over
 from tests.support import ROOT, find_free_port, wait_until
@@ -84,7 +84,7 @@ class Field:
         self.port = find_free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.start_redis()
-        command = dev.leashed([sys.executable, "-m", "tests.test_fire", self.url, str(folder)])
+        command = leashed([sys.executable, "-m", "tests.test_fire", self.url, str(folder)])
         with (folder / "log").open("wb") as log:
             self.nursery = subprocess.Popen(
                 command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
@@ -96,9 +96,9 @@ class Field:
 
     def start_redis(self) -> None:
         self.redis = subprocess.Popen(
-            dev.leashed(dev.redis_command(self.folder, self.port)), stdout=subprocess.DEVNULL
+            leashed(redis_command(self.folder, self.port)), stdout=subprocess.DEVNULL
         )
-        wait_until(lambda: dev.redis_answers(self.port), 10, "Redis")
+        wait_until(lambda: redis_answers(self.port), 10, "Redis")
 
     def start_worker(self) -> int:
         assert self.nursery.stdin

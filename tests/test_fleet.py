@@ -21,11 +21,11 @@ from typing import Any
 import pytest
 import redis
 
-import dev
 import fleet
 from fleet import LATE, LOOP_MB, QUIET, Size, decide, free_memory, memory_of, name_of, wanted
 from queue_lib import LISTS, Queue, Stats
 from records import Records
+from servers import leashed
 from tests.ledger import double_saves, left_over
 from tests.redis_tools import OwnRedis, blocked_clients, watched
 from tests.run_fleet import LEASE
@@ -201,7 +201,7 @@ class Field:
         self.saves, self.log_file = folder / "saves", folder / "fleet.log"
         environment = {**os.environ, "SAVES": str(self.saves), "TMPDIR": str(folder / "tmp"), **env}
         (folder / "tmp").mkdir()
-        command = dev.leashed([sys.executable, "-m", "tests.run_fleet", *map(str, arguments)])
+        command = leashed([sys.executable, "-m", "tests.run_fleet", *map(str, arguments)])
         with self.log_file.open("w") as log:
             self.parent = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 import redis
 
-import dev
 import queue_lib
 from queue_lib import NORMAL, Accepted, Job, Queue
 from records import Records
+from servers import exchange, redis_answers
 from storage import Storage
 from tests.queue_tools import LEASE, at, drain, make_queue, nothing_left, payload, take, without_looks
 from tests.redis_tools import OwnRedis, Proxy, blocked_clients
@@ -369,10 +369,10 @@ def test_a_redis_that_is_loading_its_data_is_waited_for(
     own_redis.kill()
     # A millisecond for each key, and a look at the clients after each kilobyte.
     own_redis.start("--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024", wait=False)
-    wait_until(lambda: b"LOADING" in dev.exchange(own_redis.port, b"PING\r\n"), 10, "the loading")
+    wait_until(lambda: b"LOADING" in exchange(own_redis.port, b"PING\r\n"), 10, "the loading")
     with pytest.raises(queue_lib.Unavailable):
         own_queue.enqueue(payload("refused"))
-    wait_until(lambda: dev.redis_answers(own_redis.port), 20, "the loaded data")
+    wait_until(lambda: redis_answers(own_redis.port), 20, "the loaded data")
     assert ended(own_queue, submit(own_queue, records, SAMPLE))["status"] == "completed"
     outage_is_said_once(worker, tmp_path)
 

@@ -22,9 +22,9 @@ import pytest
 import redis
 
 import api
-import dev
 from queue_lib import Queue
 from records import Records
+from servers import leashed, mongodb_answers, mongodb_command, redis_answers, redis_command
 from storage import Storage
 from tests.redis_tools import OwnRedis
 from tests.support import ROOT, descendants, find_free_port, make_collections, patience, running_api, wait_until
@@ -60,9 +60,9 @@ class Mongo:
         self.start()
 
     def start(self) -> None:
-        command = dev.leashed(dev.mongodb_command(self.folder, self.port))
+        command = leashed(mongodb_command(self.folder, self.port))
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(lambda: dev.mongodb_answers(self.port), 20, "MongoDB")
+        wait_until(lambda: mongodb_answers(self.port), 20, "MongoDB")
 
     def stop(self) -> None:
         self.process.kill()
@@ -391,12 +391,12 @@ def test_the_api_answers_503_with_retry_after_within_two_seconds_and_claims_noth
 ) -> None:
     (tmp_path / "redis").mkdir()
     port = find_free_port()
-    server = subprocess.Popen(dev.redis_command(tmp_path / "redis", port), stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(redis_command(tmp_path / "redis", port), stdout=subprocess.DEVNULL)
     monkeypatch.setenv("UPSTASH_REDIS_URL", f"redis://127.0.0.1:{port}/0")
     if what == "bucket away":
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{find_free_port()}")
     try:
-        wait_until(lambda: dev.redis_answers(port), 10, "Redis")
+        wait_until(lambda: redis_answers(port), 10, "Redis")
         with running_api() as app, app.test_client() as client:
             if what == "redis frozen":
                 server.send_signal(signal.SIGSTOP)

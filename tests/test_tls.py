@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import redis
 
-import dev
 from queue_lib import Queue, WrongCertificate
 from records import Records
+from servers import leashed
 from tests.queue_tools import make_queue, nothing_left, payload, take
 from tests.redis_tools import blocked_clients
 from tests.support import find_free_port, need, patience, running_api, wait_until
@@ -56,7 +56,7 @@ class TlsRedis:
         options = f"--port 0 --tls-port {port} --bind 127.0.0.1 --tls-auth-clients no --dir {folder}"
         options += f" --tls-cert-file {certificate} --tls-key-file {key} --tls-ca-cert-file {authority}"
         command = [need("redis-server", "redis-server"), *options.split()]
-        self.process = subprocess.Popen(dev.leashed(command), stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(leashed(command), stdout=subprocess.DEVNULL)
         self.client = redis.Redis.from_url(self.url, ssl_cert_reqs="none", decode_responses=True)
         wait_until(self.answers, 10, "Redis")
 

@@ -17,9 +17,9 @@ import pytest
 import redis
 import requests
 
-import dev
 from queue_lib import NORMAL, Queue
 from records import Records
+from servers import redis_command
 from storage import Storage
 from tests.redis_tools import blocked_clients
 from tests.support import descendants, patience, wait_until
@@ -271,7 +271,7 @@ def test_a_redis_that_is_not_there_is_waited_for_and_said_once(
     try:
         wait_until(lambda: "a server is away" in worker_log(tmp_path), 20, "the outage's line")
         (tmp_path / "redis").mkdir()
-        server = subprocess.Popen(dev.redis_command(tmp_path / "redis", free_port), stdout=subprocess.DEVNULL)
+        server = subprocess.Popen(redis_command(tmp_path / "redis", free_port), stdout=subprocess.DEVNULL)
         try:
             wait_until(lambda: "a server is back" in worker_log(tmp_path), 20, "the outage's end")
             assert worker.poll() is None

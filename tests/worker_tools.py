@@ -14,9 +14,9 @@ from typing import Any
 
 import redis
 
-import dev
 from queue_lib import NORMAL, Queue
 from records import Records
+from servers import leashed
 from tests.redis_tools import Monitor, OwnRedis, Proxy, blocked_clients, watched
 from tests.support import ROOT, descendants, wait_until
 
@@ -125,7 +125,7 @@ def watched_idle_worker(folder: Path) -> Iterator[IdleWorker]:
     with contextlib.closing(Proxy(server.url, delay=0.005)) as proxy, watched(server.url) as monitor:
         with log.open("w") as out:
             environment = {**os.environ, "UPSTASH_REDIS_URL": proxy.url}
-            command = dev.leashed([sys.executable, "worker.py"])
+            command = leashed([sys.executable, "worker.py"])
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
         try:
             wait_until(lambda: monitor.count("BRPOP") == 1, 30, "the first wait")
