@@ -17,9 +17,10 @@ import pymongo
 from pymongo.collection import Collection
 from pymongo.errors import ConfigurationError, DuplicateKeyError, OperationFailure, PyMongoError
 
-from storage import Refused, Storage, Unavailable
+from storage import Refused, Storage, Transient, Unavailable
 
 WEEK = 7 * 86400
+MOST_SWEPT = 3000  # of a kind in an hour: a minute's work, while a worker may do 2,400 documents
 MAX_RECORD = 12 << 20  # bytes of BSON, of which MongoDB takes 16 MB: a longer result is a file in the bucket
 
 # What a record looks like. The number is raised when code of an earlier one would misread it, and not for a new field.
@@ -145,7 +146,7 @@ class Records:
         with _mongo_errors():
             found = self._database.jobs.find(query, fields).sort([("createdAt", -1), ("_id", -1)]).limit(most)
             records = [_readable(record) or {} for record in found]
-        return [{"jobId": job["_id"], **{n: job[n] for n in names if n in job}} for job in records]
+        return [{"jobId": job["_id"], **{n: job[n] for n in names if job.get(n) is not None}} for job in records]
 
     def owner(self, job_id: str) -> str | None:
         """Whose a job is, by its record or its result. Crosses shards."""
@@ -195,13 +196,13 @@ class Records:
                 self._database.results.insert_one(record)
             except DuplicateKeyError:
                 new = False
-            self._close(job_id, user, {"status": "completed"})
+            self._close(job_id, user, "completed")
         return new
 
     def fail_job(self, job_id: str, user: str, reason: str) -> None:
         """Write down that a job ended without a result."""
         with _mongo_errors():
-            self._close(job_id, user, {"status": "failed", "error": reason})
+            self._close(job_id, user, "failed", reason)
 
     def prepare(self) -> None:
         """Make the indexes; those that are there are left as they are, but for that of RESULT_TTL, which follows it."""
@@ -238,32 +239,35 @@ class Records:
         """Delete the uploads of jobs that ended so many seconds ago, and what was begun a day ago and never completed;
         and results in the bucket that are to be kept no longer. MongoDB deletes a record when its upload is gone.
 
-        Gives each job's id when that is done. Crosses shards.
+        Gives each job's id when that is done. What cannot be deleted is left to the next time. Crosses shards.
         """
         now, jobs = _milliseconds(), self._database.jobs
         ended = {"swept": None, "endedAt": {"$lt": now - int(older_than * 1000)}, **READABLE}
         begun = {"status": "uploading", "createdAt": {"$lt": now - 86_400_000}, **READABLE}
         with _mongo_errors():
             for query in (ended, begun):
-                for job in list(jobs.find(query, {"userId": 1, "endedAt": 1}).limit(1000)):
-                    self.files.delete(self.files.upload_key(job["userId"], job["_id"]))
-                    whose = _whose(job["_id"], job["userId"])
-                    if query is ended:
-                        jobs.update_one(whose, {"$set": {"swept": True, "keptSince": _date(job["endedAt"])}})
-                    else:
-                        jobs.delete_one({**whose, "status": "uploading"})
-                    yield job["_id"]
+                for job in list(jobs.find(query, {"userId": 1, "endedAt": 1}).limit(MOST_SWEPT)):
+                    with contextlib.suppress(Transient):  # this one's file cannot be deleted
+                        self.files.delete(self.files.upload_key(job["userId"], job["_id"]))
+                        whose = _whose(job["_id"], job["userId"])
+                        if query is ended:
+                            jobs.update_one(whose, {"$set": {"swept": True, "keptSince": _date(job["endedAt"])}})
+                        else:
+                            jobs.delete_one({**whose, "status": "uploading"})
+                        yield job["_id"]
             if self._keep is not None:
                 old = {"file": {"$gt": ""}, "savedAt": {"$lt": now - self._keep * 1000}, **READABLE}
-                for result in list(self._database.results.find(old, {"userId": 1}).limit(1000)):
-                    self.forget(result["userId"], [result["_id"]])
-                    yield result["_id"]
+                for result in list(self._database.results.find(old, {"userId": 1}).limit(MOST_SWEPT)):
+                    with contextlib.suppress(Transient):
+                        self.forget(result["userId"], [result["_id"]])
+                        yield result["_id"]
 
-    def _close(self, job_id: str, user: str, end: dict[str, str]) -> None:
+    def _close(self, job_id: str, user: str, status: str, error: str | None = None) -> None:
         # Without an upsert: a job that was pushed by somebody else has no record, and needs none.
         # A job that is completed stays so: a run that lost its job may not know.
         record = {**_whose(job_id, user), "status": {"$ne": "completed"}}
-        self._database.jobs.update_one(record, {"$set": {**end, "endedAt": _milliseconds()}})
+        end = {"status": status, "error": error, "endedAt": _milliseconds()}
+        self._database.jobs.update_one(record, {"$set": end})
 
     def result(self, job_id: str, user: str | None = None) -> str | None:
         """The saved result of a job as JSON; None if there is none. Crosses shards without a user."""

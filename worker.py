@@ -450,9 +450,8 @@ class Worker:
             self.turned = time.monotonic()
         if lost:
             log("jobs that redis had lost are queued again", "warning", jobs=lost)
-        with contextlib.suppress(storage.Transient):  # one upload that cannot be deleted: in an hour
-            for _ in self.records.sweep(float(os.environ.get("FILE_TTL") or WEEK)):
-                self.turned = time.monotonic()
+        for _ in self.records.sweep(float(os.environ.get("FILE_TTL") or WEEK)):
+            self.turned = time.monotonic()
         self.reconciled = self.turned
 
     def _care_is_due(self) -> bool:
@@ -463,6 +462,10 @@ class Worker:
         job_id, user = record["_id"], record["userId"]
         if place == "dead":
             self.records.fail_job(job_id, user, self.queue.reason(job_id)[0])
+        elif place == "done":  # by a worker of somebody else's, which knows nothing of MongoDB
+            self.records.save_result(job_id, user, json.loads((self.queue.status(job_id) or {})["result"]))
+        elif place == "deleted":  # by an API that died in the middle of it
+            self.records.forget(user, [job_id])
         elif not place:
             with contextlib.suppress(queue_lib.Full):  # then in an hour
                 accepted = self.queue.enqueue(record["payload"], record["options"], record.get("key", ""))

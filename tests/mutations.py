@@ -239,8 +239,8 @@ MUTATIONS = [
     ),
     Mutation(
         "a job's record is deleted while its upload is there", "records.py",
-        "{\"$set\": {**end, \"endedAt\": _milliseconds()}}",
-        "{\"$set\": {**end, \"endedAt\": _milliseconds(), \"keptSince\": _date(_milliseconds())}}",
+        "\"error\": error, \"endedAt\": _milliseconds()}",
+        "\"error\": error, \"endedAt\": _milliseconds(), \"keptSince\": _date(_milliseconds())}",
         RECORDS + "test_a_job_and_its_result_are_deleted_by_mongodb_but_never_before_its_upload",
     ),
     Mutation(

@@ -1,6 +1,7 @@
 """Uploads as people and browsers meet them: links, how long files are kept, and pages of other origins."""
 
 import contextlib
+import json
 import re
 from collections.abc import Iterator
 from io import BytesIO
@@ -86,6 +87,23 @@ def test_uploads_are_deleted_some_days_after_their_jobs_end_and_begun_ones_after
     assert records.record(begun) is None
     assert (records.record(old) or {})["status"] == "failed"
     assert list(records.sweep(3600)) == [], "once"
+
+
+def test_a_file_that_cannot_be_deleted_keeps_no_other_from_it(
+    client: FlaskClient, files: Storage, records: Records
+) -> None:
+    locked, other = (upload(client, text) for text in ("locked", "other"))
+    records._database.jobs.update_many({}, {"$set": {"status": "failed", "endedAt": 1}})
+    records._database.jobs.update_one({"_id": other}, {"$set": {"endedAt": 2}})
+    what = {"Action": "s3:DeleteObject", "Resource": f"arn:aws:s3:::{files.bucket}/{files.upload_key('ann', locked)}"}
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", **what}]}
+    files._s3.put_bucket_policy(Bucket=files.bucket, Policy=json.dumps(policy))
+    try:
+        assert list(records.sweep(60)) == [other]
+    finally:
+        files._s3.delete_bucket_policy(Bucket=files.bucket)
+    assert list(records.sweep(60)) == [locked]
+    assert not files.has(files.upload_key("ann", locked))
 
 
 def test_only_pages_of_the_named_origins_may_use_the_api(
