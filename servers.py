@@ -93,15 +93,15 @@ class Process:
             )
         self.started = time.monotonic()
         if self._nice:
-            self._stand_back()
+            self.stand_back(self._nice)
 
-    def _stand_back(self) -> None:
+    def stand_back(self, nice: int) -> None:
         """As a process, and as a session: Linux weighs these against each other by a niceness of their own."""
-        os.setpriority(os.PRIO_PROCESS, self.popen.pid, os.getpriority(os.PRIO_PROCESS, 0) + self._nice)
-        session = Path(f"/proc/{self.popen.pid}/autogroup")  # not on macOS, nor in every container
-        while os.access(session, os.W_OK) and time.monotonic() < self.started + 1:
+        os.setpriority(os.PRIO_PROCESS, self.popen.pid, os.getpriority(os.PRIO_PROCESS, 0) + nice)
+        session, ends = Path(f"/proc/{self.popen.pid}/autogroup"), time.monotonic() + 1  # not on macOS, nor everywhere
+        while os.access(session, os.W_OK) and time.monotonic() < ends:
             with contextlib.suppress(BlockingIOError):  # the kernel takes ten of these a second, but for root
-                session.write_text(str(self._nice))
+                session.write_text(str(nice))
                 return
             time.sleep(0.02)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from servers import URLS, Stack, listen
 
 TICKS = os.sysconf("SC_CLK_TCK")
+NICE = 19  # of the workers, as far back as it goes: the machine has nothing else to do that would starve them
 
 
 @contextlib.contextmanager
@@ -23,6 +24,9 @@ def running(folder: Path, workers: int) -> Iterator[tuple[Stack, str, dict[str, 
         stack.start_servers()
         stack.start_service(listener, workers)
         parts = {process.name: process.popen.pid for process in stack._processes()}
+        for process in stack._processes():
+            if process.name.startswith("worker"):
+                process.stand_back(NICE)
         yield stack, f"http://127.0.0.1:{listener.getsockname()[1]}", parts
 
 
