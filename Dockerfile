@@ -26,7 +26,7 @@ USER docdeck
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", "\
 import http.client as http, os;\
 api = b'gunicorn' in open('/proc/1/cmdline', 'rb').read();\
-there = http.HTTPConnection('127.0.0.1', int(os.environ.get('PORT', 8000)), timeout=4);\
+there = http.HTTPConnection('127.0.0.1', int(os.environ.get('PORT') or 8000), timeout=4);\
 api and there.request('GET', '/healthz');\
 exit(api and there.getresponse().status != 200)"]
 

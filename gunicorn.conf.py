@@ -100,7 +100,7 @@ def when_ready(server: Any) -> None:
 
 # Both kinds of addresses: Railway's private network may be IPv6 only.
 host = "[::]" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104  a proxy is in front of it
-bind = f"{host}:{os.environ.get('PORT', '8000')}"
+bind = f"{host}:{os.environ.get('PORT') or 8000}"
 
 workers = int(os.environ.get("WEB_CONCURRENCY") or 2)  # two, so that one serves while the other is started again
 worker_class = Worker

@@ -32,7 +32,7 @@ For the operator: python queue_lib.py pause | resume | dead
     document_queue:stats:{hour}  hash    the same of an hour since 1970            all moves         26 hours
     document_queue:workers       zset    worker -> when it was seen last           look_after        three leases
     document_queue:done          zset    the 10,000 jobs that were done last       finish            the next ones
-    document_queue:dead:{group}  zset    the dead jobs of one error group          bury              next bury, requeue
+    document_queue:dead:{group}  zset    the dead jobs of one error group          bury              JOB_TTL, requeue
     document_queue:groups        zset    error group -> when it was seen last      retry, bury       JOB_TTL
     document_queue:group:{group} hash    title, times, first, last, job            retry, bury       JOB_TTL
     document_queue:users:{day}   zset    user -> his jobs of a day since 1970      enqueue           two days
@@ -487,8 +487,12 @@ class Queue:
         """
         if job := self._ahead:
             # Something may have kept this loop since it was claimed, for longer than its lease.
-            stale = time.monotonic() >= self._next_look and self.look_after(job, 0, "starting") == "lost"
-            self._ahead = None  # not before: if that look fails it is still ours
+            try:
+                stale = time.monotonic() >= self._next_look and self.look_after(job, 0, "starting") == "lost"
+            except Unavailable:
+                self._next_look = 0.0  # it is still ours, and asked for again
+                raise
+            self._ahead = None
             return None if stale else job
         if time.monotonic() >= self._next_look:
             self.look_after()

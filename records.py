@@ -9,18 +9,19 @@ import datetime
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import bson
 import pymongo
 from pymongo.collection import Collection
+from pymongo.cursor import Cursor
 from pymongo.errors import ConfigurationError, DuplicateKeyError, OperationFailure, PyMongoError
 
 from storage import Refused, Storage, Transient, Unavailable
 
 WEEK = 7 * 86400
-MOST_SWEPT = 3000  # of a kind in an hour: a minute's work, while a worker may do 2,400 documents
+MOST_SWEPT, REFUSED = 3000, 20  # of a kind in an hour: a minute's work, while a worker may do 2,400 documents
 MAX_RECORD = 12 << 20  # bytes of BSON, of which MongoDB takes 16 MB: a longer result is a file in the bucket
 
 # What a record looks like. The number is raised when code of an earlier one would misread it, and not for a new field.
@@ -239,28 +240,41 @@ class Records:
         """Delete the uploads of jobs that ended so many seconds ago, and what was begun a day ago and never completed;
         and results in the bucket that are to be kept no longer. MongoDB deletes a record when its upload is gone.
 
-        Gives each job's id when that is done. What cannot be deleted is left to the next time. Crosses shards.
+        Gives each job's id when that is done, and "" for what cannot be deleted: after REFUSED of a kind, the rest is
+        left to the next time. Crosses shards.
         """
         now, jobs = _milliseconds(), self._database.jobs
         ended = {"swept": None, "endedAt": {"$lt": now - int(older_than * 1000)}, **READABLE}
         begun = {"status": "uploading", "createdAt": {"$lt": now - 86_400_000}, **READABLE}
         with _mongo_errors():
             for query in (ended, begun):
-                for job in list(jobs.find(query, {"userId": 1, "endedAt": 1}).limit(MOST_SWEPT)):
-                    with contextlib.suppress(Transient):  # this one's file cannot be deleted
-                        self.files.delete(self.files.upload_key(job["userId"], job["_id"]))
-                        whose = _whose(job["_id"], job["userId"])
-                        if query is ended:
-                            jobs.update_one(whose, {"$set": {"swept": True, "keptSince": _date(job["endedAt"])}})
-                        else:
-                            jobs.delete_one({**whose, "status": "uploading"})
-                        yield job["_id"]
+                yield from self._each(jobs.find(query, {"userId": 1, "endedAt": 1}), self._delete_upload)
             if self._keep is not None:
                 old = {"file": {"$gt": ""}, "savedAt": {"$lt": now - self._keep * 1000}, **READABLE}
-                for result in list(self._database.results.find(old, {"userId": 1}).limit(MOST_SWEPT)):
-                    with contextlib.suppress(Transient):
-                        self.forget(result["userId"], [result["_id"]])
-                        yield result["_id"]
+                found = self._database.results.find(old, {"userId": 1})
+                yield from self._each(found, lambda result: self.forget(result["userId"], [result["_id"]]))
+
+    def _each(self, found: Cursor[dict[str, Any]], delete: Callable[[dict[str, Any]], None]) -> Iterator[str]:
+        refused = 0
+        for record in list(found.limit(MOST_SWEPT)):
+            try:
+                delete(record)
+            except Transient:
+                refused += 1
+                yield ""
+            else:
+                yield record["_id"]
+            if refused == REFUSED:
+                return
+
+    def _delete_upload(self, job: dict[str, Any]) -> None:
+        self.files.delete(self.files.upload_key(job["userId"], job["_id"]))
+        whose = _whose(job["_id"], job["userId"])
+        if "endedAt" in job:
+            gone = {"swept": True, "keptSince": _date(job["endedAt"])}
+            self._database.jobs.update_one(whose, {"$set": gone})
+        else:
+            self._database.jobs.delete_one({**whose, "status": "uploading"})
 
     def _close(self, job_id: str, user: str, status: str, error: str | None = None) -> None:
         # Without an upsert: a job that was pushed by somebody else has no record, and needs none.

@@ -97,7 +97,7 @@ class Process:
 
     def stand_back(self, nice: int) -> None:
         """As a process, and as a session: Linux weighs these against each other by a niceness of their own."""
-        os.setpriority(os.PRIO_PROCESS, self.popen.pid, os.getpriority(os.PRIO_PROCESS, 0) + nice)
+        os.setpriority(os.PRIO_PGRP, self.popen.pid, os.getpriority(os.PRIO_PROCESS, 0) + nice)
         session, ends = Path(f"/proc/{self.popen.pid}/autogroup"), time.monotonic() + 1  # not on macOS, nor everywhere
         while os.access(session, os.W_OK) and time.monotonic() < ends:
             with contextlib.suppress(BlockingIOError):  # the kernel takes ten of these a second, but for root

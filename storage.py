@@ -71,7 +71,7 @@ class Storage:
         """The bucket that the environment names; exits with a sentence where it names none."""
         if not os.environ.get("S3_BUCKET"):
             raise SystemExit("Set S3_BUCKET: README.md has the table of variables.")
-        return cls(os.environ["S3_BUCKET"], endpoint=os.environ.get("AWS_ENDPOINT_URL_S3"), **settings)
+        return cls(os.environ["S3_BUCKET"], endpoint=os.environ.get("AWS_ENDPOINT_URL_S3") or None, **settings)
 
     def close(self) -> None:
         """Give the connections back."""

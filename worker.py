@@ -339,6 +339,9 @@ class Worker:
 
     def _deliver(self, job: Job, result: str) -> bool:
         """Save the result, then finish the job; a server that is away has as long as a lease to come back."""
+        # No next job where something comes before it, which may have to wait for MongoDB. Once said, it stands: a try
+        # whose answer was lost may have claimed one.
+        more = not self.going and not self._care_is_due()
         patience, saved = time.monotonic() + self.queue.lease, False
         while True:
             if not saved:  # once it is, `finish` says whose the job is: a look would call one lost that it has ended
@@ -349,8 +352,7 @@ class Worker:
                 saved = True
                 self._outage_ends("storage")
                 figures = self.hand.figures() if self.hand else None
-                # No next job where something comes before it, which may have to wait for MongoDB.
-                if self.queue.finish(job, result, figures, more=not self.going and not self._care_is_due()):
+                if self.queue.finish(job, result, figures, more=more):
                     return True
                 if self.queue.whereabouts([job.id]) == ["deleted"]:  # while it was saved: nothing of it may stay
                     self.records.forget(job.user, [job.id])
@@ -441,17 +443,21 @@ class Worker:
         records = self.records.waiting_jobs(older_than=600, younger_than=self.queue.ttl - 600)
         while batch := list(itertools.islice(records, 500)):
             for record, place in zip(batch, self.queue.whereabouts([record["_id"] for record in batch]), strict=True):
+                self.turned = time.monotonic()
+                if self.going:
+                    return
                 try:
                     lost += self._mend(record, place)
                 except (storage.Unavailable, queue_lib.Unavailable):
                     raise
                 except Exception:  # noqa: BLE001  one odd record must not keep all others, and all jobs, from their turn
                     log("a record could not be mended", "error", job_id=record["_id"], cause=traceback.format_exc())
-            self.turned = time.monotonic()
         if lost:
             log("jobs that redis had lost are queued again", "warning", jobs=lost)
         for _ in self.records.sweep(float(os.environ.get("FILE_TTL") or WEEK)):
             self.turned = time.monotonic()
+            if self.going:
+                return
         self.reconciled = self.turned
 
     def _care_is_due(self) -> bool:
@@ -463,7 +469,8 @@ class Worker:
         if place == "dead":
             self.records.fail_job(job_id, user, self.queue.reason(job_id)[0])
         elif place == "done":  # by a worker of somebody else's, which knows nothing of MongoDB
-            self.records.save_result(job_id, user, json.loads((self.queue.status(job_id) or {})["result"]))
+            if result := (self.queue.status(job_id) or {}).get("result"):
+                self.records.save_result(job_id, user, json.loads(result))
         elif place == "deleted":  # by an API that died in the middle of it
             self.records.forget(user, [job_id])
         elif not place:

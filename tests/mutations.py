@@ -36,6 +36,7 @@ FOREIGN = "tests/test_queue_foreign.py::"
 WORKER, OUTAGES, CRASH = "tests/test_worker.py::", "tests/test_outages.py::", "tests/test_crash.py::"
 CHILD, FLEET, DOCTOR = "tests/test_child.py::", "tests/test_fleet.py::", "tests/test_doctor.py::"
 RECORDS, LONG = "tests/test_records.py::", "tests/test_long_results.py::"
+RECONCILE, AHEAD = "tests/test_reconcile.py::", "tests/test_queue_ahead.py::"
 ADMIN, METRICS, MONITORING = "tests/test_admin.py::", "tests/test_metrics.py::", "tests/test_monitoring.py::"
 PROPERTY = "tests/test_queue_property.py::test_no_interleaving_breaks_an_invariant_or_loses_a_job"
 MUTATIONS = [
@@ -364,6 +365,54 @@ MUTATIONS = [
         "        elif not place:\n",
         "        elif False:\n",
         OUTAGES + "test_what_mongodb_holds_as_queued_and_redis_lost_runs_after_all",
+    ),
+    Mutation(
+        "a result of somebody else's worker is not saved", "worker.py",
+        "        elif place == \"done\":",
+        "        elif place == \"nowhere\":",
+        RECONCILE + "test_the_result_of_a_worker_that_knows_no_mongodb_is_saved",
+    ),
+    Mutation(
+        "a deletion that was broken off stays so", "worker.py",
+        "        elif place == \"deleted\":",
+        "        elif place == \"nowhere\":",
+        RECONCILE + "test_a_deletion_that_was_broken_off_is_brought_to_its_end",
+    ),
+    Mutation(
+        "the hourly care is deaf to SIGTERM", "worker.py",
+        "                self.turned = time.monotonic()\n                if self.going:\n                    return\n",
+        "                self.turned = time.monotonic()\n",
+        RECONCILE + "test_a_worker_that_is_told_to_go_ends_its_care_at_once_and_begins_it_anew_next_time",
+    ),
+    Mutation(
+        "one file that cannot be deleted ends the sweep", "records.py",
+        "REFUSED = 3000, 20 ",
+        "REFUSED = 3000, 1 ",
+        "tests/test_files.py::test_a_file_that_cannot_be_deleted_keeps_no_other_from_it",
+    ),
+    Mutation(
+        "a job whose end got no answer is looked for, and taken for lost", "worker.py",
+        "            if not saved:  #",
+        "            if True:  #",
+        AHEAD + "test_a_worker_whose_end_of_a_job_gets_no_reply_ends_it_once_and_goes_on_with_the_next",
+    ),
+    Mutation(
+        "a job is claimed although the hourly care comes first", "worker.py",
+        "        more = not self.going and not self._care_is_due()\n",
+        "        more = not self.going\n",
+        AHEAD + "test_a_worker_that_is_to_look_for_lost_jobs_first_claims_none_ahead",
+    ),
+    Mutation(
+        "a look that failed lets the job claimed ahead start", "queue_lib.py",
+        "                self._next_look = 0.0  # it is still ours, and asked for again\n",
+        "",
+        AHEAD + "test_a_look_that_fails_before_the_job_claimed_ahead_starts_does_not_forget_it",
+    ),
+    Mutation(
+        "each silent address has five seconds of its own", "outbound.py",
+        "        line.settimeout(min(CONNECT, left))\n",
+        "        line.settimeout(CONNECT)\n",
+        "tests/test_outbound.py::test_a_name_with_many_addresses_that_say_nothing_takes_no_longer_than_the_deadline",
     ),
     Mutation(
         "a cancel is not heard", "worker.py",

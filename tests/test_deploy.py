@@ -21,8 +21,12 @@ import requests
 import yaml
 
 import doctor
+from queue_lib import Queue
+from records import Records
 from servers import BIN, S3_PORTS, leashed, procfile, redis_command, s3_command
-from tests.support import ROOT, find_free_port, patience, wait_until
+from storage import Storage
+from tests.support import ROOT, find_free_port, patience, running_api, wait_until
+from worker import Limits
 
 PROCFILE = (ROOT / "Procfile").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -191,3 +195,17 @@ def test_every_program_that_a_test_needs_stands_in_apt_packages() -> None:
     for path in (ROOT / "tests").rglob("*.py"):
         needed |= set(re.findall(r"\bneed\(\"[^\"]+\", \"([^\"]+)\"\)", path.read_text()))
     assert needed | {"tesseract-ocr-eng"} <= packages
+
+
+def test_a_variable_that_is_set_to_nothing_is_as_one_that_is_not_set(
+    records: Records, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3")
+    for name in doctor.NAMES - os.environ.keys():
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("UPSTASH_REDIS_URL", redis_url)
+    assert Queue.from_env()._settings == Queue(redis_url)._settings
+    assert Limits.from_env() == Limits(1800, 1024)
+    assert "amazonaws.com" in Storage.from_env().upload_origin()
+    with running_api() as app:
+        assert app.test_client().get("/api/jobs?userId=ann").json == {"jobs": [], "cursor": None}

@@ -162,9 +162,10 @@ def test_a_look_that_fails_before_the_job_claimed_ahead_starts_does_not_forget_i
             queue.enqueue(payload(name, user=name))
         queue.finish(take(queue), "{}", more=True)
         queue._next_look = 0.0  # as after a job with a webhook
-        proxy.lose_replies("look_after", 2)
-        with pytest.raises(queue_lib.Unavailable):
-            queue.take()
+        proxy.lose_replies("look_after", 4)
+        for _ in range(2):  # each look is repeated once
+            with pytest.raises(queue_lib.Unavailable):
+                queue.take()
         job = take(queue)
         assert (job.id, job.run, job.attempts) == ("b", 1, 1)
         assert queue.finish(job, "{}")

@@ -67,6 +67,19 @@ def test_what_redis_does_not_know_is_enqueued_and_what_waits_is_left_alone(
     assert worker.queue.take() is None
 
 
+def test_a_worker_that_is_told_to_go_ends_its_care_at_once_and_begins_it_anew_next_time(
+    worker: InlineWorker, db: "redis.Redis"
+) -> None:
+    old_job(worker, "lost")
+    db.flushdb()
+    worker.going = True
+    worker._reconcile()
+    assert worker.queue.whereabouts(["lost"]) == [""]
+    worker.going = False
+    worker._reconcile()
+    assert take(worker.queue).id == "lost"
+
+
 def test_a_job_that_is_completed_after_all_has_no_error_any_more(worker: InlineWorker) -> None:
     old_job(worker, "a")
     worker.records.fail_job("a", "ann", "It took too long.")
