@@ -17,13 +17,16 @@ from typing import Any
 
 import pytest
 import redis
+from flask.testing import FlaskClient
 
+from queue_lib import Queue
 from records import Records
 from servers import URLS, Stack
 from storage import Storage
 from tests.doctor_tools import set_env  # noqa: F401
 from tests.page_tools import browser, cards, deck, errors, open_page, page, sample_job  # noqa: F401
-from tests.support import Service, find_free_port, make_collections, start_service, wait_until
+from tests.queue_tools import make_queue
+from tests.support import Service, find_free_port, make_collections, running_api, start_service, wait_until
 from tests.worker_tools import Start, worker_log, worker_process
 
 
@@ -75,6 +78,19 @@ def records(files: Storage, mongo_uri: str, monkeypatch: pytest.MonkeyPatch) -> 
     with contextlib.closing(Records.from_env(files)) as records:
         make_collections(records)
         yield records
+
+
+@pytest.fixture
+def queue(redis_url: str) -> Queue:
+    """A queue with short times in the shared Redis."""
+    return make_queue(redis_url)
+
+
+@pytest.fixture
+def client(records: Records, redis_url: str) -> Iterator[FlaskClient]:
+    """One of an API of this process's own."""
+    with running_api() as app, app.test_client() as client:
+        yield client
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from auth import COOKIE, Auth
 from queue_lib import NORMAL, Queue
 from records import Records
-from tests.queue_tools import make_queue, payload, take
+from tests.queue_tools import payload, take
 from tests.redis_tools import OwnRedis, watched
 from tests.support import running_api, wait_until
 
@@ -50,11 +50,6 @@ def client(app: Flask) -> FlaskClient:
     client = app.test_client()
     assert client.post("/admin/login", data={"token": TOKEN}).status_code == 303
     return client
-
-
-@pytest.fixture
-def queue(redis_url: str) -> Queue:
-    return make_queue(redis_url)
 
 
 def change(client: FlaskClient, verb: str, **told: Any) -> Any:

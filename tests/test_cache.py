@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
@@ -13,21 +12,10 @@ from flask.testing import FlaskClient
 import uploads
 from queue_lib import Queue
 from records import Records
-from tests.queue_tools import make_queue, take
+from tests.queue_tools import take
 from tests.support import running_api
 
 TEXT = b"Water is life. " * 40
-
-
-@pytest.fixture
-def client(records: Records, redis_url: str) -> Iterator[FlaskClient]:
-    with running_api() as app, app.test_client() as client:
-        yield client
-
-
-@pytest.fixture
-def queue(redis_url: str) -> Queue:
-    return make_queue(redis_url)
 
 
 def upload(client: FlaskClient, user: str = "ann", content: bytes = TEXT, **fields: str) -> Any:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import re
-from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
@@ -16,12 +15,6 @@ from storage import Storage
 from tests.support import running_api, wait_until
 
 TEXT = b"Water is life. " * 40
-
-
-@pytest.fixture
-def client(records: Records, redis_url: str) -> Iterator[FlaskClient]:
-    with running_api() as app, app.test_client() as client:
-        yield client
 
 
 def upload(client: FlaskClient, name: str = "water.txt") -> str:

@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
@@ -21,17 +20,6 @@ from tests.worker_tools import submit as enqueue
 from worker import Limits, Worker
 
 RESULT = {"flashcards": [{"id": "1", "word": "aquifer"}], "vocabulary_count": 1}
-
-
-@pytest.fixture
-def client(records: Records, redis_url: str) -> Iterator[FlaskClient]:
-    with running_api() as app, app.test_client() as client:
-        yield client
-
-
-@pytest.fixture
-def queue(redis_url: str) -> Queue:
-    return make_queue(redis_url)
 
 
 def upload(client: FlaskClient, user: str = "ann", name: str = "water.txt", **fields: str) -> str:

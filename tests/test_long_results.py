@@ -1,7 +1,6 @@
 """Results that are too long for a record of MongoDB or for a request to Redis, from the worker to whoever asks."""
 
 import json
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -15,7 +14,7 @@ from queue_lib import MOST_RESULT, Queue
 from records import MAX_RECORD, Records
 from storage import Storage
 from tests.queue_tools import make_queue, payload, take
-from tests.support import find_free_port, running_api
+from tests.support import find_free_port
 from tests.worker_tools import SAMPLE, submit
 from worker import Limits, Worker
 
@@ -25,12 +24,6 @@ LONG: dict[str, dict[str, Any]] = {
     # As JSON it would do: BSON has a type and a place beside each number.
     "numbers": {"document_title": "wäter.txt", "flashcards": [CARD], "pages": [7] * 1_100_000},
 }
-
-
-@pytest.fixture
-def client(records: Records, redis_url: str) -> Iterator[FlaskClient]:
-    with running_api() as app, app.test_client() as client:
-        yield client
 
 
 @pytest.fixture

@@ -20,11 +20,6 @@ from tests.worker_tools import SAMPLE, Start, ended, submit
 TOKEN = "canary-admin-token"
 
 
-@pytest.fixture
-def queue(redis_url: str) -> Queue:
-    return make_queue(redis_url)
-
-
 def samples(text: str) -> dict[str, float]:
     """Each sample of an exposition, by its name and labels as they are written."""
     found = {}

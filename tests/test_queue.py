@@ -14,12 +14,6 @@ from queue_lib import NORMAL, Queue, backoff
 from tests.queue_tools import LEASE, at, drain, make_queue, nothing_left, payload, take, without_looks
 from tests.support import patience, wait_until
 
-
-@pytest.fixture
-def queue(redis_url: str) -> Queue:
-    return make_queue(redis_url)
-
-
 # The common way -----------------------------------------------------------------------------------------------------
 
 

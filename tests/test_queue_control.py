@@ -12,11 +12,6 @@ from tests.queue_tools import at, drain, make_queue, nothing_left, payload, take
 from tests.support import wait_until
 
 
-@pytest.fixture
-def queue(redis_url: str) -> Queue:
-    return make_queue(redis_url)
-
-
 def job(job_id: str, priority: int, user: str = "") -> dict[str, object]:
     return {**payload(job_id, user or job_id), "priority": priority}
 

@@ -15,11 +15,6 @@ from tests.queue_tools import at, drain, make_queue, nothing_left, payload, take
 from tests.support import wait_until
 
 
-@pytest.fixture
-def queue(redis_url: str) -> Queue:
-    return make_queue(redis_url)
-
-
 def push_bare(db: "redis.Redis", job_id: str, user: str = "eve", age: float = 0) -> None:
     """What the specification's enqueueJob does."""
     db.lpush(NORMAL, json.dumps(payload(job_id, user)))

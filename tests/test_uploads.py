@@ -1,6 +1,5 @@
 """Direct uploads: a signed address for just this file, what is looked at before it is in line, and odd JSON."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,12 +15,6 @@ from tests.support import running_api
 from tests.worker_tools import SAMPLE, Start, ended
 
 BODY = SAMPLE.encode()
-
-
-@pytest.fixture
-def client(records: Records, redis_url: str) -> Iterator[FlaskClient]:
-    with running_api() as app, app.test_client() as client:
-        yield client
 
 
 def begin(client: FlaskClient, size: int = len(BODY), **fields: Any) -> Any:
